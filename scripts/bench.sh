@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `make bench`: pario beside its peers on this machine, in turns, as ratios. Nothing is asserted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh build check
+exec python3 tests/bench/compare.py "${1:-build}" "${@:2}"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `make soak`: what is too long for every check. PARIO_SOAK_FUZZ_S (default 600) is each fuzzer's time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh build check
+make --no-print-directory all
+
+echo "== 10,000 connections, 1,000 memory tables"
+build/tests/peers/churn build/src/app/pariod 10000 1000
+echo "== verify, 60 s and at least 5 million requests, each ring format and back end"
+tests/peers/test_verify.sh build/src/app/pariod build/tools/bench/pario-bench 60
+echo "== fuzzers"
+scripts/fuzz.sh "${PARIO_SOAK_FUZZ_S:-600}"
