@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The packed ring (VIRTIO 1.3, 2.8): one ring for both directions, told apart by wrap counters.
+ * Not how a chain's descriptors are judged (chain_priv.h).
+ *
+ * Theory of operation
+ *
+ * 1. A position is an index below size and a wrap counter that flips at the end of the ring.
+ *    There are two: next_avail (where we read) and next_used (where we write). A descriptor is
+ *    available when its AVAIL bit equals next_avail's counter and its USED bit does not.
+ * 2. Only a head's flags are ordered (PKD_AVAIL): the driver stores them last, so the rest of
+ *    the chain is there. Flags, id and length are one word and come with one load.
+ * 3. The descriptors of a chain follow each other in the ring; its id is in the last one. So the
+ *    next head is known only when the chain was walked to its end, whatever is wrong with its
+ *    buffers. A chain without an end breaks the queue.
+ * 4. desc_in_flight counts descriptors from next_used to next_avail, never more than the ring
+ *    has: a driver that offers more has overwritten what it had not got back. It follows that
+ *    slots suffice and that used descriptors never overwrite available ones that were not read.
+ * 5. A used descriptor goes to next_used, which then skips as many descriptors as the chain had.
+ *    The word of the burst's first one is stored last, with release (PKD_USED): the driver looks
+ *    at that position only, and sees all of the burst or nothing.
+ */
+#include <errno.h>
+
+#include "virtqueue/chain_priv.h"
+#include "virtqueue/virtqueue_priv.h"
+#include "virtqueue/wire.h"
+
+#define AVAIL_USED (WIRE_DESC_F_AVAIL | WIRE_DESC_F_USED)
+
+struct packed_pos {
+	uint16_t idx;
+	bool wrap;
+};
+
+struct packed_queue {
+	struct virtqueue vq;
+	struct wire_desc GUEST *desc;
+	const struct wire_event GUEST *driver_event;
+	struct wire_event GUEST *device_event;
+	struct packed_pos next_avail;
+	struct packed_pos next_used;
+	uint32_t desc_in_flight;
+};
+
+static_assert(offsetof(struct packed_queue, vq) == 0, "the base comes first");
+
+/* Heads of chains that follow each other; all but the last are single descriptors. */
+struct packed_run {
+	struct wire_desc_copy desc[VIRTQUEUE_BURST];
+};
+
+static ALWAYS_INLINE struct packed_queue *packed_of(struct virtqueue *vq)
+{
+	return (struct packed_queue *)(void *)vq;
+}
+
+static ALWAYS_INLINE const struct packed_queue *packed_of_const(const struct virtqueue *vq)
+{
+	return (const struct packed_queue *)(const void *)vq;
+}
+
+static ALWAYS_INLINE struct packed_pos packed_advance(struct packed_pos pos, uint32_t cnt,
+						      uint32_t size)
+{
+	uint32_t idx = pos.idx + cnt; /* cnt <= size */
+
+	if (idx >= size) {
+		idx -= size;
+		pos.wrap = !pos.wrap;
+	}
+	pos.idx = (uint16_t)idx;
+	return pos;
+}
+
+static ALWAYS_INLINE uint16_t packed_pos_encode(struct packed_pos pos)
+{
+	return (uint16_t)(pos.idx | (pos.wrap ? WIRE_WRAP_BIT : 0));
+}
+
+static struct packed_pos packed_pos_decode(uint32_t off_wrap)
+{
+	return (struct packed_pos){
+		.idx = (uint16_t)(off_wrap & (WIRE_WRAP_BIT - 1)),
+		.wrap = off_wrap & WIRE_WRAP_BIT,
+	};
+}
+
+/* AVAIL and USED bits of an available descriptor of that lap. */
+static ALWAYS_INLINE uint16_t packed_avail_bits(bool wrap)
+{
+	return wrap ? WIRE_DESC_F_AVAIL : WIRE_DESC_F_USED;
+}
+
+static int packed_size_check(uint32_t size, struct err *err)
+{
+	(void)size;
+	(void)err;
+	return 0;
+}
+
+static void packed_geometry(uint32_t size, struct virtqueue_geometry *geometry)
+{
+	*geometry = (struct virtqueue_geometry){
+		.bytes = {wire_desc_table_bytes(size), sizeof(struct wire_event),
+			  sizeof(struct wire_event)},
+		.align_bytes = {16, 4, 4},
+	};
+}
+
+static void packed_attach(struct virtqueue *vq, uint8_t *const hva[PART_CNT_])
+{
+	struct packed_queue *q = packed_of(vq);
+
+	q->desc = gptr_from_hva(struct wire_desc, hva[PART_DESC]);
+	q->driver_event = gptr_from_hva(const struct wire_event, hva[PART_DRIVER]);
+	q->device_event = gptr_from_hva(struct wire_event, hva[PART_DEVICE]);
+}
+
+/*
+ * Some front ends (User-Mode Linux) send base 0 for a ring that was never used, where 0x80008000
+ * is right. As a position 0 means "one lap done": then descriptor 0 was used in that lap, and
+ * has USED set, whether or not the driver has offered it again. In a fresh ring it is clear.
+ */
+static bool packed_base_is_blind(const struct packed_queue *q,
+				 const struct virtqueue_config *config)
+{
+	if (config->base != 0 || config->base_is_exact)
+		return false;
+	return !(wire_packed_flags(wire_desc_load(&q->desc[0])) & WIRE_DESC_F_USED);
+}
+
+static int packed_start(struct virtqueue *vq, const struct virtqueue_config *config,
+			struct err *err)
+{
+	const uint32_t fresh = WIRE_WRAP_BIT | WIRE_WRAP_BIT << 16;
+	struct packed_queue *q = packed_of(vq);
+	const uint32_t base = packed_base_is_blind(q, config) ? fresh : config->base;
+
+	q->next_avail = packed_pos_decode(base & UINT16_MAX);
+	q->next_used = packed_pos_decode(base >> 16);
+	if (q->next_avail.idx >= vq->size || q->next_used.idx >= vq->size)
+		return err_set(err, EINVAL,
+			       "vring base 0x%x: avail index %u and used index %u of a packed ring "
+			       "must be below its size %u",
+			       config->base, q->next_avail.idx, q->next_used.idx, vq->size);
+	vq->call_owed = base != fresh;
+	return 0;
+}
+
+/*
+ * Loads heads as long as they are available and each is a chain by itself, so that the position
+ * of the next is known; one that goes on ends the run. Starts the loads that the parser will need.
+ */
+static ALWAYS_INLINE unsigned packed_load_run(struct packed_queue *q, struct chain_walk *walk,
+					      struct packed_run *run, unsigned max)
+{
+	struct packed_pos pos = q->next_avail;
+	unsigned cnt = 0;
+
+	while (cnt < max) {
+		const struct wire_desc GUEST *desc = &q->desc[pos.idx];
+		struct wire_desc_copy *copy = &run->desc[cnt];
+		uint64_t avail_bytes;
+		uint16_t flags;
+
+		copy->rest = gptr_load_le64_acquire(&desc->rest); /* PKD_AVAIL */
+		flags = wire_packed_flags(*copy);
+		if ((flags & AVAIL_USED) != packed_avail_bits(pos.wrap))
+			break;
+		copy->gpa = gptr_load_le64(&desc->gpa);
+		cnt++;
+		/* An indirect table, or a request's header. NULL does no harm. */
+		prefetch_read(chain_lookup(walk, copy->gpa, &avail_bytes));
+		if (flags & WIRE_DESC_F_NEXT)
+			break;
+		pos = packed_advance(pos, 1, q->vq.size);
+	}
+	return cnt;
+}
+
+/*
+ * Feeds the chain that begins with desc at next_avail, and goes on to its last descriptor even
+ * when the walk failed. Returns the number of its descriptors; 0: it has no end.
+ */
+static ALWAYS_INLINE uint32_t packed_walk(struct packed_queue *q, struct chain_walk *walk,
+					  struct wire_desc_copy desc, uint16_t *id)
+{
+	struct packed_pos pos = q->next_avail;
+	uint32_t cnt = 1;
+
+	for (;;) {
+		const uint16_t flags = wire_packed_flags(desc);
+
+		if (flags & WIRE_DESC_F_INDIRECT) {
+			if (unlikely(flags & WIRE_DESC_F_NEXT))
+				chain_walk_cut(walk, CHAIN_INDIRECT_REFUSED);
+			else
+				chain_indirect(walk, &q->vq, desc.gpa, wire_desc_len(desc), false);
+		} else {
+			chain_step(walk, desc.gpa, wire_desc_len(desc), flags);
+		}
+		if (!(flags & WIRE_DESC_F_NEXT))
+			break;
+		if (unlikely(cnt == q->vq.size))
+			return 0;
+		cnt++;
+		pos = packed_advance(pos, 1, q->vq.size);
+		desc = wire_desc_load(&q->desc[pos.idx]);
+	}
+	*id = wire_packed_id(desc);
+	return cnt;
+}
+
+/* Parses the chain at next_avail. NULL: the queue broke, or the walk starved. */
+static ALWAYS_INLINE struct vq_slot *
+packed_take_chain(struct packed_queue *q, struct chain_walk *walk, struct wire_desc_copy head)
+{
+	struct virtqueue *vq = &q->vq;
+	struct vq_slot *slot;
+	uint32_t desc_cnt;
+	uint16_t id;
+
+	if (unlikely(q->desc_in_flight == vq->size)) {
+		virtqueue_break(vq, VIRTQUEUE_FAULT_AVAIL_JUMP);
+		return NULL;
+	}
+	slot = virtqueue_slot_peek(vq);
+	chain_walk_begin(walk, slot);
+	desc_cnt = packed_walk(q, walk, head, &id);
+	if (unlikely(!chain_walk_end(walk, vq)))
+		return NULL;
+	if (unlikely(desc_cnt == 0 || desc_cnt > vq->size - q->desc_in_flight ||
+		     virtqueue_id_claim(vq, id))) {
+		chain_iov_release(walk->pool, slot);
+		virtqueue_break(vq, desc_cnt == 0 ? VIRTQUEUE_FAULT_CHAIN_FRAMING
+				    : desc_cnt > vq->size - q->desc_in_flight
+					    ? VIRTQUEUE_FAULT_AVAIL_JUMP
+					    : VIRTQUEUE_FAULT_HEAD_IN_FLIGHT);
+		return NULL;
+	}
+	virtqueue_slot_take(vq, slot, id);
+	slot->desc_cnt = (uint16_t)desc_cnt;
+	q->desc_in_flight += desc_cnt;
+	q->next_avail = packed_advance(q->next_avail, desc_cnt, vq->size);
+	return slot;
+}
+
+static unsigned packed_fetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot **slots,
+			     unsigned max)
+{
+	struct packed_queue *q = packed_of(vq);
+	struct chain_walk walk;
+	unsigned n = 0;
+	unsigned cnt;
+
+	chain_burst_begin(&walk, vq, pool);
+	do {
+		struct packed_run run;
+
+		cnt = packed_load_run(q, &walk, &run, max - n);
+		for (unsigned i = 0; i < cnt; i++) {
+			struct vq_slot *slot = packed_take_chain(q, &walk, run.desc[i]);
+
+			if (unlikely(!slot)) {
+				cnt = 0;
+				break;
+			}
+			slots[n++] = slot;
+		}
+	} while (cnt > 0);
+	chain_burst_end(&walk, vq);
+	return n;
+}
+
+static void packed_publish(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
+{
+	struct packed_queue *q = packed_of(vq);
+	struct packed_pos pos = q->next_used;
+	uint32_t desc_cnt = 0;
+	uint64_t first = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct vq_slot *slot = slots[i];
+		const unsigned flags = (pos.wrap ? AVAIL_USED : 0) |
+				       (slot->used_bytes ? WIRE_DESC_F_WRITE : 0);
+		const uint64_t rest = wire_packed_rest(slot->used_bytes, slot->id, (uint16_t)flags);
+
+		if (i == 0)
+			first = rest;
+		else
+			gptr_store_le64(&q->desc[pos.idx].rest, rest);
+		desc_cnt += slot->desc_cnt;
+		pos = packed_advance(pos, slot->desc_cnt, vq->size);
+	}
+	gptr_store_le64_release(&q->desc[q->next_used.idx].rest, first); /* PKD_USED */
+	q->next_used = pos;
+	q->desc_in_flight -= desc_cnt;
+	vq->unsignalled_cnt += desc_cnt;
+}
+
+static bool packed_wants_call(const struct virtqueue *vq)
+{
+	const struct packed_queue *q = packed_of_const(vq);
+	const uint32_t word = gptr_load_le32(&q->driver_event->word);
+
+	switch (wire_event_flags(word)) {
+	case WIRE_EVENT_DISABLE:
+		return false;
+	case WIRE_EVENT_DESC:
+		if (!vq->event_idx)
+			return true;
+		return notify_packed_crossed(wire_event_off_wrap(word), q->next_used.idx,
+					     q->next_used.wrap, vq->unsignalled_cnt, vq->size);
+	default: /* WIRE_EVENT_ENABLE, and the reserved value: a call too many is no harm */
+		return true;
+	}
+}
+
+static void packed_arm(struct virtqueue *vq)
+{
+	struct packed_queue *q = packed_of(vq);
+	uint32_t word = wire_event_word(0, WIRE_EVENT_ENABLE);
+
+	if (vq->event_idx)
+		word = wire_event_word(packed_pos_encode(q->next_avail), WIRE_EVENT_DESC);
+	else if (vq->kick_state == KICKS_ON)
+		return;
+	gptr_store_le32(&q->device_event->word, word);
+	vq->kick_state = KICKS_ON;
+}
+
+static void packed_disarm(struct virtqueue *vq)
+{
+	if (vq->kick_state == KICKS_OFF)
+		return;
+	gptr_store_le32(&packed_of(vq)->device_event->word, wire_event_word(0, WIRE_EVENT_DISABLE));
+	vq->kick_state = KICKS_OFF;
+}
+
+static bool packed_has_avail(const struct virtqueue *vq)
+{
+	const struct packed_queue *q = packed_of_const(vq);
+	const struct wire_desc_copy head = {
+		.rest = gptr_load_le64(&q->desc[q->next_avail.idx].rest),
+	};
+
+	return (wire_packed_flags(head) & AVAIL_USED) == packed_avail_bits(q->next_avail.wrap);
+}
+
+static uint32_t packed_base(const struct virtqueue *vq)
+{
+	const struct packed_queue *q = packed_of_const(vq);
+
+	return (uint32_t)packed_pos_encode(q->next_avail) |
+	       (uint32_t)packed_pos_encode(q->next_used) << 16;
+}
+
+const struct virtqueue_ops packed_ops = {
+	.name = "packed",
+	.object_bytes = sizeof(struct packed_queue),
+	.size_check = packed_size_check,
+	.geometry = packed_geometry,
+	.start = packed_start,
+	.attach = packed_attach,
+	.fetch = packed_fetch,
+	.publish = packed_publish,
+	.wants_call = packed_wants_call,
+	.arm = packed_arm,
+	.disarm = packed_disarm,
+	.has_avail = packed_has_avail,
+	.base = packed_base,
+};
