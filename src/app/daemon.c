@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Building everything in order, serving, and taking it down in the opposite order.
+ * Not single disks (disk.c) and not signals themselves (signals.c).
+ *
+ * Theory of operation
+ *
+ * 1. Order: descriptors' limit, SIGBUS, loop, signals, storage of all disks, workers, devices,
+ * endpoints. A front end can see only the last, so whatever is wrong before leaves no trace. Within
+ * a step all disks are tried, so that one run names every mistake; the next step is not begun.
+ * 2. The end, after a signal or a failed start, is the same: endpoints are closed, each draining
+ *    its session; when the last has said so, devices, storage, workers, signals and loop are freed.
+ * 3. A drain has a deadline. An operation that the kernel does not give back keeps a worker's
+ *    memory in use, so after the deadline (or a second signal) nothing can be freed: the process
+ *    says what did not finish and leaves.
+ */
+#include "app/daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/disk.h"
+#include "app/limits.h"
+#include "app/signals.h"
+#include "base/clock.h"
+#include "base/cpuset.h"
+#include "base/evloop.h"
+#include "base/log.h"
+#include "guest/gfault.h"
+
+#define DRAIN_DEADLINE_S 10
+
+struct daemon {
+	const struct config *config;
+	struct config_errors *errors;
+	enum exit_status status;
+	struct evloop *loop;
+	struct signals signals;
+	bool signals_opened;
+	struct worker **workers;
+	unsigned worker_cnt;
+	struct disk *disks;
+	unsigned disk_cnt;
+	struct evloop_timer deadline;
+	bool draining;
+	bool abandoned;
+	unsigned open_cnt; /* endpoints whose close has not finished */
+};
+
+void daemon_describe(const struct config *config, char *buf, size_t size)
+{
+	char cpus[128];
+
+	cpuset_format(&config->daemon.workers, cpus, sizeof(cpus));
+	snprintf(buf, size, "%u disks, %d workers (CPUs %s)", config->disk_cnt,
+		 CPU_COUNT(&config->daemon.workers), cpus);
+}
+
+/* What went wrong is a person's to put right, unless the machine ran out of something. */
+static void fail(struct daemon *daemon, int rc)
+{
+	if (rc == -ENOMEM || rc == -ENOSYS || rc == -EPERM)
+		daemon->status = EXIT_STATUS_FAILED;
+	else
+		daemon->status = EXIT_STATUS_WRONG;
+}
+
+static void fail_disk(struct daemon *daemon, unsigned idx, int rc, const struct err *err)
+{
+	config_disk_complain(daemon->config, idx, err, daemon->errors);
+	/* A disk's permissions are the operator's to give. */
+	daemon->status = rc == -ENOMEM ? EXIT_STATUS_FAILED : EXIT_STATUS_WRONG;
+}
+
+static void disk_closed(struct disk *disk)
+{
+	struct daemon *daemon = disk->owner;
+
+	if (--daemon->open_cnt == 0)
+		evloop_stop(daemon->loop);
+}
+
+/* Workers may still use everything: nothing is freed from here on. */
+static void abandon(struct daemon *daemon, const char *why)
+{
+	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
+		if (daemon->disks[i].endpoint)
+			log_error(daemon->disks[i].tag, "%s: requests are still with its storage",
+				  why);
+	}
+	daemon->abandoned = true;
+	daemon->status = EXIT_STATUS_FAILED;
+	evloop_stop(daemon->loop);
+}
+
+static void deadline_expired(struct evloop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, deadline);
+	char why[64];
+
+	snprintf(why, sizeof(why), "not drained within %d s", DRAIN_DEADLINE_S);
+	abandon(daemon, why);
+}
+
+/* Closes all endpoints. When the last is closed the loop stops, perhaps before it runs. */
+static void drain(struct daemon *daemon)
+{
+	daemon->draining = true;
+	daemon->open_cnt = daemon->disk_cnt + 1;
+	daemon->deadline.expired = deadline_expired;
+	evloop_timer_set(daemon->loop, &daemon->deadline,
+			 clock_now_ns() + DRAIN_DEADLINE_S * NS_PER_S);
+	for (unsigned i = 0; i < daemon->disk_cnt; i++)
+		disk_close_endpoint(&daemon->disks[i], disk_closed);
+	daemon->open_cnt--;
+	if (daemon->open_cnt == 0)
+		evloop_stop(daemon->loop);
+}
+
+static void on_terminate(void *arg, const char *signal_name)
+{
+	struct daemon *daemon = arg;
+
+	if (daemon->draining) {
+		log_warn(NULL, "a second %s: not waiting for what is not drained", signal_name);
+		abandon(daemon, "not drained");
+		return;
+	}
+	log_info(NULL, "%s: draining %u disks, at most %d s", signal_name, daemon->disk_cnt,
+		 DRAIN_DEADLINE_S);
+	drain(daemon);
+}
+
+static void on_reload(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (daemon->draining)
+		return;
+	log_info(NULL, "SIGHUP: looking at the disks' sizes");
+	for (unsigned i = 0; i < daemon->disk_cnt; i++)
+		disk_refresh(&daemon->disks[i]);
+}
+
+static void open_loop(struct daemon *daemon)
+{
+	struct err err = ERR_INIT;
+	int rc = limits_raise(daemon->config, &err);
+
+	if (rc == 0)
+		rc = gfault_install(&err);
+	if (rc == 0) {
+		daemon->loop = evloop_new(&err);
+		rc = daemon->loop ? 0 : -ENOMEM;
+	}
+	if (rc == 0) {
+		daemon->signals.terminate = on_terminate;
+		daemon->signals.reload = on_reload;
+		daemon->signals.arg = daemon;
+		rc = signals_open(&daemon->signals, daemon->loop, &err);
+		daemon->signals_opened = rc == 0;
+	}
+	if (rc == 0)
+		return;
+	config_errors_add(daemon->errors, NULL, NULL, "%s", err.text);
+	fail(daemon, rc);
+}
+
+static void open_storages(struct daemon *daemon)
+{
+	unsigned cnt = daemon->config->disk_cnt;
+
+	daemon->disks = calloc(cnt, sizeof(*daemon->disks));
+	if (!daemon->disks) {
+		config_errors_add(daemon->errors, NULL, NULL, "no memory for %u disks", cnt);
+		fail(daemon, -ENOMEM);
+		return;
+	}
+	for (unsigned i = 0; i < cnt; i++) {
+		struct err err = ERR_INIT;
+		int rc;
+
+		disk_init(&daemon->disks[i], &daemon->config->disks[i], daemon);
+		daemon->disk_cnt++;
+		rc = disk_open_storage(&daemon->disks[i], &err);
+		if (rc)
+			fail_disk(daemon, i, rc, &err);
+	}
+}
+
+static void open_workers(struct daemon *daemon)
+{
+	const cpu_set_t *cpus = &daemon->config->daemon.workers;
+	int rc = 0;
+
+	daemon->workers = calloc((size_t)CPU_COUNT(cpus), sizeof(void *));
+	if (!daemon->workers) {
+		config_errors_add(daemon->errors, NULL, NULL, "no memory for workers");
+		fail(daemon, -ENOMEM);
+		return;
+	}
+	for (int cpu = 0; cpu < CPU_SETSIZE && rc == 0; cpu++) {
+		struct worker_options options = {.cpu = cpu, .idx = daemon->worker_cnt};
+		struct err err = ERR_INIT;
+
+		if (!CPU_ISSET(cpu, cpus))
+			continue;
+		rc = worker_new(&options, daemon->loop, &daemon->workers[daemon->worker_cnt], &err);
+		if (rc) {
+			config_errors_add(daemon->errors, NULL, "daemon.workers", "%s", err.text);
+			fail(daemon, rc);
+		} else {
+			daemon->worker_cnt++;
+		}
+	}
+}
+
+static void open_devices(struct daemon *daemon)
+{
+	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
+		struct err err = ERR_INIT;
+		int rc = disk_open_device(&daemon->disks[i], daemon->loop, daemon->workers,
+					  daemon->worker_cnt, i, &err);
+
+		if (rc)
+			fail_disk(daemon, i, rc, &err);
+	}
+}
+
+static void open_endpoints(struct daemon *daemon)
+{
+	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
+		struct err err = ERR_INIT;
+		int rc = disk_open_endpoint(&daemon->disks[i], daemon->loop, &err);
+
+		if (rc)
+			fail_disk(daemon, i, rc, &err);
+	}
+}
+
+static bool start(struct daemon *daemon)
+{
+	static void (*const steps[])(struct daemon * daemon) = {
+		open_loop, open_storages, open_workers, open_devices, open_endpoints,
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
+		steps[i](daemon);
+		if (daemon->status != EXIT_STATUS_OK)
+			return false;
+	}
+	return true;
+}
+
+static void free_all(struct daemon *daemon)
+{
+	for (unsigned i = 0; i < daemon->disk_cnt; i++)
+		disk_free(&daemon->disks[i]);
+	for (unsigned i = 0; i < daemon->worker_cnt; i++)
+		worker_free(daemon->workers[i]);
+	free(daemon->disks);
+	free(daemon->workers);
+	if (daemon->signals_opened)
+		signals_close(&daemon->signals);
+	evloop_free(daemon->loop);
+}
+
+enum exit_status daemon_run(const struct config *config, struct config_errors *errors,
+			    bool *abandoned)
+{
+	struct daemon daemon = {.config = config, .errors = errors};
+	char description[192];
+	int rc = 0;
+
+	*abandoned = false;
+	if (start(&daemon)) {
+		daemon_describe(config, description, sizeof(description));
+		log_info(NULL, "ready: %s", description);
+		rc = evloop_run(daemon.loop);
+	} else if (daemon.disk_cnt) {
+		drain(&daemon);
+		if (daemon.open_cnt)
+			rc = evloop_run(daemon.loop);
+	}
+	if (rc) {
+		log_error(NULL, "the event loop failed: %s", strerror(-rc));
+		daemon.status = EXIT_STATUS_FAILED;
+		daemon.abandoned = true;
+	}
+	*abandoned = daemon.abandoned;
+	if (daemon.abandoned)
+		return daemon.status;
+	for (unsigned i = 0; i < daemon.disk_cnt && daemon.status == EXIT_STATUS_OK; i++)
+		disk_log_totals(&daemon.disks[i]);
+	if (daemon.loop)
+		evloop_timer_cancel(daemon.loop, &daemon.deadline);
+	free_all(&daemon);
+	return daemon.status;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: everything that a configuration describes, running, and its end.
+ * Not the configuration.
+ */
+#ifndef PARIO_APP_DAEMON_H
+#define PARIO_APP_DAEMON_H
+
+#include "control/config.h"
+
+enum exit_status {
+	EXIT_STATUS_OK = 0,
+	EXIT_STATUS_FAILED = 1, /* at run time */
+	EXIT_STATUS_WRONG = 2,  /* option, key, path, permission */
+};
+
+/* "2 disks, 1 workers (CPUs 3)" */
+void daemon_describe(const struct config *config, char *buf, size_t size);
+
+/*
+ * Serves until a signal ends it. What is wrong at the start goes to errors, and then nothing was
+ * started. config is borrowed. signals_block() was called before.
+ *
+ * *abandoned is set when a drain did not finish: workers still use memory, so the caller must leave
+ * the process without freeing anything.
+ */
+enum exit_status daemon_run(const struct config *config, struct config_errors *errors,
+			    bool *abandoned);
+
+#endif

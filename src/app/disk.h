@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One disk that the daemon serves: its storage, device and endpoint, made and undone in order.
+ * Not a device model (device/blk) and not its configuration (control/config.h).
+ *
+ * Control thread only.
+ */
+#ifndef PARIO_APP_DISK_H
+#define PARIO_APP_DISK_H
+
+#include "base/err.h"
+#include "base/evloop.h"
+#include "control/config.h"
+#include "device/device.h"
+#include "storage/storage.h"
+#include "vhost_user/vhost_user.h"
+#include "worker/worker.h"
+
+struct disk {
+	const struct config_disk *config;
+	char tag[80];
+	struct storage *storage;
+	struct device *device;
+	struct vhost_user *endpoint;
+	void (*closed)(struct disk *disk);
+	void *owner;
+};
+
+/* The config is borrowed until disk_free(). Nothing is opened. */
+void disk_init(struct disk *disk, const struct config_disk *config, void *owner);
+
+/* In this order; each 0 or -errno with text. */
+int disk_open_storage(struct disk *disk, struct err *err);
+/* Of workers, those on the disk's CPUs serve it; shift spreads disks with few queues. */
+int disk_open_device(struct disk *disk, struct evloop *loop, struct worker *const *workers,
+		     unsigned worker_cnt, unsigned shift, struct err *err);
+int disk_open_endpoint(struct disk *disk, struct evloop *loop, struct err *err);
+
+/* Drains and closes the endpoint; then closed(disk) is called, perhaps before this returns. */
+void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk));
+/* The endpoint is closed or was never opened. */
+void disk_free(struct disk *disk);
+
+/* Looks at the image's size again and tells the guest of a change. */
+void disk_refresh(struct disk *disk);
+/* What it served, as one line of the log. */
+void disk_log_totals(const struct disk *disk);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From trees to typed structs: every key is looked up in the schema and set by its row.
+ * Not what keys mean together (config_check.c).
+ */
+#include "control/config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/schema.h"
+#include "control/tree.h"
+
+void config_errors_add(struct config_errors *errors, const struct config_origin *origin,
+		       const char *path, const char *fmt, ...)
+{
+	struct err line = ERR_INIT;
+	char text[ERR_TEXT_BYTES];
+	char place[ERR_TEXT_BYTES / 3] = "";
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (origin && origin->source && origin->line)
+		snprintf(place, sizeof(place), "%s:%u: ", origin->source, origin->line);
+	else if (origin && origin->source)
+		snprintf(place, sizeof(place), "%s: ", origin->source);
+	/* err_set replaces control characters, so that one mistake stays one line. */
+	err_set(&line, EINVAL, "%s%s%s%s", place, path ? path : "", path && *path ? ": " : "",
+		text);
+	errors->cnt++;
+	errors->say(errors->arg, line.text);
+}
+
+void config_init(struct config *config)
+{
+	memset(config, 0, sizeof(*config));
+	schema_set_defaults(&schema_daemon, &config->daemon);
+}
+
+void config_fini(struct config *config)
+{
+	for (unsigned i = 0; i < config->disk_cnt; i++)
+		schema_clear(&schema_disk, &config->disks[i]);
+	schema_clear(&schema_daemon, &config->daemon);
+	free(config->disks);
+	for (unsigned i = 0; i < config->source_cnt; i++)
+		free(config->sources[i]);
+	free(config->sources);
+	memset(config, 0, sizeof(*config));
+}
+
+static void no_memory(struct config_errors *errors)
+{
+	config_errors_add(errors, NULL, NULL, "no memory for the configuration");
+}
+
+/* A copy of a source's name that lives as long as the configuration; NULL after a complaint. */
+static const char *keep_source(struct config *config, const char *name,
+			       struct config_errors *errors)
+{
+	char **sources = realloc(config->sources, (config->source_cnt + 1) * sizeof(*sources));
+	char *copy = strdup(name);
+
+	if (sources)
+		config->sources = sources;
+	if (!sources || !copy) {
+		free(copy);
+		no_memory(errors);
+		return NULL;
+	}
+	config->sources[config->source_cnt++] = copy;
+	return copy;
+}
+
+static struct config_disk *append_disk(struct config *config, struct config_origin origin,
+				       struct config_errors *errors)
+{
+	struct config_disk *disks =
+		realloc(config->disks, (config->disk_cnt + 1) * sizeof(*config->disks));
+	struct config_disk *disk;
+
+	if (!disks) {
+		no_memory(errors);
+		return NULL;
+	}
+	config->disks = disks;
+	disk = &disks[config->disk_cnt++];
+	memset(disk, 0, sizeof(*disk));
+	schema_set_defaults(&schema_disk, disk);
+	disk->object.origin = origin;
+	return disk;
+}
+
+/* One object being filled from one source. */
+struct filling {
+	const struct schema_table *table;
+	struct config_object *object; /* the struct begins with it */
+	const char *path;             /* "disks[1]" */
+	struct tree *tree;
+	struct config_errors *errors;
+};
+
+static void set_row(struct config_object *object, const struct schema_table *table, int idx,
+		    const char *text, const struct config_origin *origin, const char *path,
+		    struct config_errors *errors)
+{
+	struct err err = ERR_INIT;
+
+	/* Also when the value is wrong: it was given, and one complaint is enough. */
+	object->given |= 1ull << idx;
+	object->key_origin[idx] = *origin;
+	if (schema_set(&table->rows[idx], object, text, &err))
+		config_errors_add(errors, origin, path, "%s", err.text);
+}
+
+static void fill_value(const struct filling *f, const char *key, const json_t *value)
+{
+	struct config_origin origin = {f->tree->source, tree_line(f->tree, value)};
+	char path[CONFIG_PATH_BYTES];
+	const char *nearest;
+	int idx = schema_find(f->table, key);
+
+	snprintf(path, sizeof(path), "%s.%s", f->path, key);
+	if (idx < 0 && schema_is_group(f->table, key)) {
+		config_errors_add(f->errors, &origin, path,
+				  "a mapping of keys to values is needed");
+	} else if (idx < 0) {
+		nearest = schema_nearest(f->table, key);
+		if (nearest)
+			config_errors_add(f->errors, &origin, path,
+					  "unknown key (did you mean %s?)", nearest);
+		else
+			config_errors_add(f->errors, &origin, path,
+					  "unknown key (`pario schema` lists those of %s)",
+					  f->table->name);
+	} else if (!json_is_string(value)) {
+		config_errors_add(f->errors, &origin, path, "one value is needed, not a %s",
+				  json_is_array(value) ? "list" : "mapping");
+	} else if (f->object->given & 1ull << idx) {
+		config_errors_add(f->errors, &origin, path, "given twice");
+	} else {
+		set_row(f->object, f->table, idx, json_string_value(value), &origin, path,
+			f->errors);
+	}
+}
+
+/* The keys of a nested mapping ("features") get its name before a dot. */
+static void fill_group(const struct filling *f, const char *group, json_t *mapping)
+{
+	void *it;
+
+	for (it = json_object_iter(mapping); it; it = json_object_iter_next(mapping, it)) {
+		char key[CONFIG_PATH_BYTES / 2];
+
+		snprintf(key, sizeof(key), "%s.%s", group, json_object_iter_key(it));
+		fill_value(f, key, json_object_iter_value(it));
+	}
+}
+
+static void fill_object(const struct filling *f, json_t *mapping)
+{
+	void *it;
+
+	for (it = json_object_iter(mapping); it; it = json_object_iter_next(mapping, it)) {
+		const char *key = json_object_iter_key(it);
+		json_t *value = json_object_iter_value(it);
+
+		if (json_is_object(value) && schema_is_group(f->table, key))
+			fill_group(f, key, value);
+		else
+			fill_value(f, key, value);
+	}
+}
+
+static void fill_disk(struct config *config, struct tree *tree, json_t *mapping,
+		      struct config_errors *errors)
+{
+	struct config_origin origin = {tree->source, tree_line(tree, mapping)};
+	char path[CONFIG_PATH_BYTES];
+	struct filling f = {.table = &schema_disk, .path = path, .tree = tree, .errors = errors};
+	struct config_disk *disk;
+
+	snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
+	disk = append_disk(config, origin, errors);
+	if (!disk)
+		return;
+	if (!json_is_object(mapping)) {
+		config_errors_add(errors, &origin, path, "a mapping of keys to values is needed");
+		return;
+	}
+	f.object = &disk->object;
+	fill_object(&f, mapping);
+}
+
+static void fill_top(struct config *config, struct tree *tree, const char *key, json_t *value,
+		     struct config_errors *errors)
+{
+	struct config_origin origin = {tree->source, tree_line(tree, value)};
+	struct filling f = {&schema_daemon, &config->daemon.object, "daemon", tree, errors};
+
+	if (strcmp(key, "daemon") == 0) {
+		if (json_is_object(value))
+			fill_object(&f, value);
+		else
+			config_errors_add(errors, &origin, key,
+					  "a mapping of keys to values is needed");
+	} else if (strcmp(key, "disks") == 0) {
+		if (!json_is_array(value))
+			config_errors_add(errors, &origin, key,
+					  "a list of disks is needed (\"- name: ...\")");
+		for (size_t i = 0; i < json_array_size(value); i++)
+			fill_disk(config, tree, json_array_get(value, i), errors);
+	} else {
+		config_errors_add(errors, &origin, key, "unknown key (allowed: daemon, disks)");
+	}
+}
+
+void config_add_file(struct config *config, const char *path, struct config_errors *errors)
+{
+	const char *source = keep_source(config, path, errors);
+	struct config_origin origin = {source, 0};
+	struct tree tree;
+	void *it;
+
+	if (!source)
+		return;
+	if (tree_load_yaml(&tree, path, source, errors) == 0) {
+		if (tree.root && !json_is_object(tree.root))
+			config_errors_add(errors, &origin, NULL,
+					  "a mapping is needed (allowed: daemon, disks)");
+		for (it = json_object_iter(tree.root); it;
+		     it = json_object_iter_next(tree.root, it))
+			fill_top(config, &tree, json_object_iter_key(it),
+				 json_object_iter_value(it), errors);
+	}
+	tree_fini(&tree);
+}
+
+void config_add_disk(struct config *config, const char *spec, struct config_errors *errors)
+{
+	const char *source;
+	char name[80];
+	char path[32];
+	struct tree tree;
+
+	if (strcspn(spec, ",=") == 0 || spec[strcspn(spec, ",=")] == '=') {
+		config_errors_add(errors, NULL, "--disk",
+				  "\"%.64s\" does not begin with a name "
+				  "(write --disk NAME,KEY=VALUE,...)",
+				  spec);
+		return;
+	}
+	snprintf(name, sizeof(name), "--disk %.*s", (int)strcspn(spec, ",="), spec);
+	snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
+	source = keep_source(config, name, errors);
+	if (!source)
+		return;
+	if (tree_parse_spec(&tree, spec, path, source, errors) == 0)
+		fill_disk(config, &tree, tree.root, errors);
+	tree_fini(&tree);
+}
+
+struct config_disk *config_new_disk(struct config *config, const char *name, const char *source,
+				    struct config_errors *errors)
+{
+	struct config_origin origin = {keep_source(config, source, errors), 0};
+	struct config_disk *disk = origin.source ? append_disk(config, origin, errors) : NULL;
+
+	if (disk)
+		config_set_disk(config, disk, "name", name, errors);
+	return disk;
+}
+
+void config_set_disk(struct config *config, struct config_disk *disk, const char *key,
+		     const char *text, struct config_errors *errors)
+{
+	char path[CONFIG_PATH_BYTES];
+	int idx = schema_find(&schema_disk, key);
+
+	CHECK(idx >= 0);
+	snprintf(path, sizeof(path), "disks[%td].%s", disk - config->disks, key);
+	set_row(&disk->object, &schema_disk, idx, text, &disk->object.origin, path, errors);
+}
+
+void config_set_daemon(struct config *config, const char *key, const char *text,
+		       struct config_errors *errors)
+{
+	const struct config_origin origin = {NULL, 0};
+	char path[CONFIG_PATH_BYTES];
+	int idx = schema_find(&schema_daemon, key);
+
+	CHECK(idx >= 0);
+	snprintf(path, sizeof(path), "daemon.%s", key);
+	set_row(&config->daemon.object, &schema_daemon, idx, text, &origin, path, errors);
+}
+
+static bool is_given(const struct config_object *object, const struct schema_table *table,
+		     const char *key)
+{
+	int idx = schema_find(table, key);
+
+	CHECK(idx >= 0);
+	return object->given & 1ull << idx;
+}
+
+bool config_disk_given(const struct config_disk *disk, const char *key)
+{
+	return is_given(&disk->object, &schema_disk, key);
+}
+
+bool config_daemon_given(const struct config_daemon *daemon, const char *key)
+{
+	return is_given(&daemon->object, &schema_daemon, key);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What keys mean together, and what the machine says to them.
+ * Not single values, which the schema judges (schema_value.c).
+ */
+#include "control/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cpuset.h"
+#include "control/schema.h"
+
+#define CPUS_TEXT_BYTES 128
+
+static void complain(struct config_errors *errors, const struct config *config, unsigned disk_idx,
+		     const char *key, const char *what)
+{
+	const struct config_disk *disk = &config->disks[disk_idx];
+	int row = key ? schema_find(&schema_disk, key) : -1;
+	const struct config_origin *origin = &disk->object.origin;
+	char path[CONFIG_PATH_BYTES];
+
+	if (row >= 0 && disk->object.given & 1ull << row)
+		origin = &disk->object.key_origin[row];
+	snprintf(path, sizeof(path), "disks[%u]%s%s", disk_idx, key ? "." : "", key ? key : "");
+	config_errors_add(errors, origin, path, "%s", what);
+}
+
+void config_disk_complain(const struct config *config, unsigned disk_idx, const struct err *err,
+			  struct config_errors *errors)
+{
+	size_t len = strcspn(err->text, ":");
+	char key[64];
+
+	snprintf(key, sizeof(key), "%.*s", (int)len, err->text);
+	if (err->text[len] == ':' && schema_find(&schema_disk, key) >= 0)
+		complain(errors, config, disk_idx, key,
+			 err->text + len + strspn(err->text + len, ": "));
+	else
+		complain(errors, config, disk_idx, NULL, err->text);
+}
+
+/* The first CPU of set that allowed does not have; -1 if there is none. */
+static int first_cpu_outside(const cpu_set_t *set, const cpu_set_t *allowed)
+{
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, set) && !CPU_ISSET(cpu, allowed))
+			return cpu;
+	}
+	return -1;
+}
+
+/* All but the first, which is left to the control thread and everybody else; at least one. */
+static void default_workers(const cpu_set_t *allowed, cpu_set_t *workers)
+{
+	*workers = *allowed;
+	for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(workers) > 1; cpu++) {
+		if (CPU_ISSET(cpu, workers)) {
+			CPU_CLR(cpu, workers);
+			return;
+		}
+	}
+}
+
+static void finish_daemon(struct config_daemon *daemon, struct config_errors *errors)
+{
+	int row = schema_find(&schema_daemon, "workers");
+	char text[CPUS_TEXT_BYTES];
+	cpu_set_t allowed;
+	int rc = cpuset_allowed(&allowed);
+	int cpu;
+
+	if (rc) {
+		config_errors_add(errors, NULL, "daemon.workers",
+				  "the CPUs of this process cannot be read: %s", strerror(-rc));
+		return;
+	}
+	if (!config_daemon_given(daemon, "workers")) {
+		default_workers(&allowed, &daemon->workers);
+		return;
+	}
+	cpu = first_cpu_outside(&daemon->workers, &allowed);
+	if (cpu < 0)
+		return;
+	cpuset_format(&allowed, text, sizeof(text));
+	config_errors_add(errors, &daemon->object.key_origin[row], "daemon.workers",
+			  "CPU %d is not one that this process may use (allowed: %s)", cpu, text);
+}
+
+/* What a disk does not say is as the daemon says. */
+static void inherit(const struct config_daemon *daemon, struct config_disk *disk)
+{
+	if (!config_disk_given(disk, "workers"))
+		disk->workers = daemon->workers;
+	if (!config_disk_given(disk, "poll"))
+		disk->poll = daemon->poll;
+	if (!config_disk_given(disk, "poll-max-us"))
+		disk->poll_max_us = daemon->poll_max_us;
+}
+
+static void check_workers(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const struct config_daemon *daemon = &config->daemon;
+	int cpu = first_cpu_outside(&config->disks[idx].workers, &daemon->workers);
+	char text[CPUS_TEXT_BYTES];
+	char what[CPUS_TEXT_BYTES + 96];
+
+	if (cpu < 0)
+		return;
+	cpuset_format(&daemon->workers, text, sizeof(text));
+	snprintf(what, sizeof(what), "CPU %d is not among the daemon's workers (allowed: %s)", cpu,
+		 text);
+	complain(errors, config, idx, "workers", what);
+}
+
+/* "file, ram": the back ends that a key belongs to. */
+static void backends_text(uint32_t backends, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (unsigned i = 0; i < STORAGE_BACKEND_MAX_; i++) {
+		if (backends & 1u << i)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						storage_backend_name((enum storage_backend)i));
+	}
+}
+
+/* Keys that mean nothing beside the others. */
+static void check_belonging(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const struct config_disk *disk = &config->disks[idx];
+	char names[64];
+	char what[160];
+
+	for (unsigned i = 0; i < schema_disk.row_cnt; i++) {
+		const struct schema_row *row = &schema_disk.rows[i];
+
+		if (!(disk->object.given & 1ull << i))
+			continue;
+		if (row->backends && !(row->backends & 1u << disk->backend)) {
+			backends_text(row->backends, names, sizeof(names));
+			snprintf(what, sizeof(what),
+				 "does not belong to backend %s (allowed with: %s)",
+				 storage_backend_name(disk->backend), names);
+			complain(errors, config, idx, row->key, what);
+		}
+		if (row->only_with && !config_disk_given(disk, row->only_with)) {
+			snprintf(what, sizeof(what), "means nothing without %s", row->only_with);
+			complain(errors, config, idx, row->key, what);
+		}
+	}
+}
+
+static void check_storage(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const struct config_disk *disk = &config->disks[idx];
+	const char *backend = storage_backend_name(disk->backend);
+	char what[96];
+
+	if (disk->backend == STORAGE_BACKEND_FILE && !config_disk_given(disk, "path"))
+		complain(errors, config, idx, "path",
+			 "missing: backend file needs a file or block device");
+	if (disk->backend != STORAGE_BACKEND_FILE && !config_disk_given(disk, "size")) {
+		snprintf(what, sizeof(what), "missing: backend %s needs a size, such as 1G",
+			 backend);
+		complain(errors, config, idx, "size", what);
+	}
+	/* As storage_open() says, but also with --check. */
+	if (disk->pin_memory)
+		complain(errors, config, idx, "pin-memory",
+			 "not available in this version; leave it out");
+	if (disk->block_size_bytes && disk->size_bytes % disk->block_size_bytes) {
+		snprintf(what, sizeof(what), "%llu is not a multiple of the block-size %u",
+			 (unsigned long long)disk->size_bytes, disk->block_size_bytes);
+		complain(errors, config, idx, "size", what);
+	}
+}
+
+static void check_front(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	static const char *const ways[] = {"socket", "connect", "fd"};
+	const char *given[ARRAY_LEN(ways)];
+	unsigned cnt = 0;
+	char what[128];
+
+	for (unsigned i = 0; i < ARRAY_LEN(ways); i++) {
+		if (config_disk_given(&config->disks[idx], ways[i]))
+			given[cnt++] = ways[i];
+	}
+	if (cnt == 0) {
+		complain(errors, config, idx, NULL,
+			 "no front end can reach it: exactly one of socket, connect and fd is "
+			 "needed");
+	} else if (cnt > 1) {
+		snprintf(what, sizeof(what),
+			 "%s and %s are both given: exactly one of socket, connect and fd is "
+			 "needed",
+			 given[0], given[1]);
+		complain(errors, config, idx, given[1], what);
+	}
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+static const char *front_path(const struct config_disk *disk)
+{
+	return disk->socket_path ? disk->socket_path : disk->connect_path;
+}
+
+/* Against every disk before it, so that the later one is named. */
+static void check_unique(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const struct config_disk *disk = &config->disks[idx];
+	char what[192];
+
+	for (unsigned i = 0; i < idx; i++) {
+		const struct config_disk *other = &config->disks[i];
+
+		if (same(disk->name, other->name)) {
+			snprintf(what, sizeof(what), "\"%s\" is already the name of disks[%u]",
+				 disk->name, i);
+			complain(errors, config, idx, "name", what);
+		}
+		if (same(front_path(disk), front_path(other))) {
+			snprintf(what, sizeof(what), "\"%s\" is already the socket of disks[%u]",
+				 front_path(disk), i);
+			complain(errors, config, idx, disk->socket_path ? "socket" : "connect",
+				 what);
+		}
+		if (disk->fd >= 0 && disk->fd == other->fd) {
+			snprintf(what, sizeof(what), "%d is already the descriptor of disks[%u]",
+				 disk->fd, i);
+			complain(errors, config, idx, "fd", what);
+		}
+	}
+}
+
+void config_finish(struct config *config, struct config_errors *errors)
+{
+	finish_daemon(&config->daemon, errors);
+	if (errors->cnt)
+		return;
+	if (config->disk_cnt == 0)
+		config_errors_add(errors, NULL, NULL,
+				  "no disk is configured: there is nothing to serve (--disk "
+				  "NAME,KEY=VALUE,... or a file with disks)");
+	for (unsigned i = 0; i < config->disk_cnt; i++) {
+		inherit(&config->daemon, &config->disks[i]);
+		if (!config->disks[i].name)
+			complain(errors, config, i, "name", "missing: every disk needs a name");
+		check_belonging(config, i, errors);
+		check_storage(config, i, errors);
+		check_front(config, i, errors);
+		check_workers(config, i, errors);
+		check_unique(config, i, errors);
+	}
+}
+
+static void check_image(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const struct config_disk *disk = &config->disks[idx];
+	int mode = disk->read_only ? R_OK : R_OK | W_OK;
+	char what[2 * CONFIG_PATH_BYTES];
+	struct stat st;
+
+	if (!disk->path)
+		return;
+	if (stat(disk->path, &st) < 0 && errno == ENOENT)
+		snprintf(what, sizeof(what),
+			 "%.128s does not exist; create it (truncate -s 10G %.64s) or correct the "
+			 "path",
+			 disk->path, disk->path);
+	else if (faccessat(AT_FDCWD, disk->path, F_OK, AT_EACCESS) < 0)
+		snprintf(what, sizeof(what), "%.128s cannot be reached: %s", disk->path,
+			 strerror(errno));
+	else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		snprintf(what, sizeof(what), "%.128s is %s; a disk needs a file or a block device",
+			 disk->path, S_ISDIR(st.st_mode) ? "a directory" : "a special file");
+	else if (faccessat(AT_FDCWD, disk->path, mode, AT_EACCESS) < 0)
+		snprintf(what, sizeof(what),
+			 "%.128s may not be %s by user %u; change its owner or mode%s", disk->path,
+			 disk->read_only ? "read" : "written", (unsigned)geteuid(),
+			 disk->read_only ? "" : ", or set read-only");
+	else
+		return;
+	complain(errors, config, idx, "path", what);
+}
+
+static void check_socket(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const char *path = config->disks[idx].socket_path;
+	char what[CONFIG_PATH_BYTES + 64];
+	char dir[CONFIG_PATH_BYTES];
+	const char *slash;
+	struct stat st;
+
+	if (!path)
+		return;
+	slash = strrchr(path, '/');
+	if (!slash)
+		snprintf(dir, sizeof(dir), ".");
+	else
+		snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	if (stat(dir, &st) < 0)
+		snprintf(what, sizeof(what), "the directory %.128s cannot be reached: %s", dir,
+			 strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		snprintf(what, sizeof(what), "%.128s is not a directory", dir);
+	else if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0)
+		snprintf(what, sizeof(what),
+			 "user %u may not make a socket in the directory %.128s; change its owner "
+			 "or mode",
+			 (unsigned)geteuid(), dir);
+	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		snprintf(what, sizeof(what),
+			 "%.128s is there and is not a socket; remove it or choose another path",
+			 path);
+	else
+		return;
+	complain(errors, config, idx, "socket", what);
+}
+
+void config_check_paths(const struct config *config, struct config_errors *errors)
+{
+	for (unsigned i = 0; i < config->disk_cnt; i++) {
+		check_image(config, i, errors);
+		check_socket(config, i, errors);
+	}
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rows of the schema: every key that this daemon knows. Data only.
+ * A key stands here when it does something; what does nothing yet is refused as unknown.
+ */
+#include "control/schema.h"
+
+#include <limits.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "control/config.h"
+#include "device/device.h"
+
+#define SIZE_MAX_BYTES (1ull << 60)
+#define SOCKET_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+#define BACKEND_FILE (1u << STORAGE_BACKEND_FILE)
+
+/* The names belong to the layers that the values are for; these only bound the index. */
+static const char *choice_backend(unsigned idx)
+{
+	return idx < STORAGE_BACKEND_MAX_ ? storage_backend_name((enum storage_backend)idx) : NULL;
+}
+
+static const char *choice_cache(unsigned idx)
+{
+	return idx < STORAGE_CACHE_MAX_ ? storage_cache_name((enum storage_cache)idx) : NULL;
+}
+
+static const char *choice_poll(unsigned idx)
+{
+	return idx < POLL_MODE_MAX_ ? poll_mode_name((enum poll_mode)idx) : NULL;
+}
+
+static const char *choice_log_level(unsigned idx)
+{
+	return idx < LOG_LEVEL_MAX_ ? log_level_name((enum log_level)idx) : NULL;
+}
+
+static const char *choice_format(unsigned idx)
+{
+	return idx == CONFIG_FORMAT_RAW ? "raw" : NULL;
+}
+
+#define DAEMON(member) (uint32_t) offsetof(struct config_daemon, member)
+
+static const struct schema_row daemon_rows[] = {
+	{.key = "workers",
+	 .type = SCHEMA_CPUS,
+	 .value_in_words = "all allowed CPUs but the first, at least one",
+	 .offset = DAEMON(workers),
+	 .help = "CPUs that serve queues: one thread for each, pinned to it."},
+	{.key = "poll",
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_poll,
+	 .value = "adaptive",
+	 .offset = DAEMON(poll),
+	 .help = "How a worker waits for a guest. With adaptive it polls for poll-max-us after the "
+		 "last request and then sleeps until it is notified; with always it polls and "
+		 "takes its CPU whole; with never it sleeps as soon as nothing is left to do."},
+	/*
+	 * 50: waking a sleeping core costs 20 to 45 us, so a shorter window sleeps when the next
+	 * request of a busy queue is about to come, and a longer one burns more than the wake-up it
+	 * saves; KVM's haltpoll starts with the same value.
+	 */
+	{.key = "poll-max-us",
+	 .type = SCHEMA_INT,
+	 .value = "50",
+	 .min = 0,
+	 .max = 1000000,
+	 .offset = DAEMON(poll_max_us),
+	 .help = "How long poll=adaptive polls a queue that has nothing to do, in microseconds. "
+		 "Waking a sleeping core costs about as much as the default."},
+	{.key = "log-level",
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_log_level,
+	 .value = "info",
+	 .offset = DAEMON(log_level),
+	 .help = "Which lines reach the log on standard error: this level and those before it."},
+};
+
+#define DISK(member) (uint32_t) offsetof(struct config_disk, member)
+
+static const struct schema_row disk_rows[] = {
+	{.key = "name",
+	 .type = SCHEMA_NAME,
+	 .value_in_words = "none: every disk needs one",
+	 .max = 64,
+	 .offset = DISK(name),
+	 .help = "The disk's name in logs and errors; no two disks share one."},
+	{.key = "backend",
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_backend,
+	 .value = "file",
+	 .offset = DISK(backend),
+	 .help = "Where the bytes are: in a file or block device, nowhere (null: writes vanish, "
+		 "reads leave the buffer as it is), or in the daemon's memory (ram)."},
+	{.key = "path",
+	 .type = SCHEMA_PATH,
+	 .value_in_words = "none: backend file needs one",
+	 .max = PATH_MAX - 1,
+	 .backends = BACKEND_FILE,
+	 .offset = DISK(path),
+	 .help = "The image file or block device."},
+	{.key = "size",
+	 .type = SCHEMA_SIZE,
+	 .value_in_words = "the file's own; backends null and ram need one",
+	 .min = 512,
+	 .max = SIZE_MAX_BYTES,
+	 .offset = DISK(size_bytes),
+	 .help = "The disk's size in bytes, a multiple of 512; K, M, G and T stand for powers of "
+		 "1024. With backend file: serve only so much of the file."},
+	{.key = "format",
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_format,
+	 .value_in_words = "raw, unless the file looks like another format",
+	 .backends = BACKEND_FILE,
+	 .offset = DISK(format),
+	 .help = "Given as raw, a file that looks like qcow2, VMDK or the like is served byte for "
+		 "byte; otherwise it is refused."},
+	{.key = "read-only",
+	 .type = SCHEMA_BOOL,
+	 .value = "false",
+	 .offset = DISK(read_only),
+	 .help = "Serve the disk read-only and open the image for reading only."},
+	{.key = "cache",
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_cache,
+	 .value = "none",
+	 .backends = BACKEND_FILE,
+	 .offset = DISK(cache),
+	 .help = "none bypasses the host's page cache (O_DIRECT), writeback uses it; a guest's "
+		 "flush makes the data durable in both."},
+	{.key = "pin-memory",
+	 .type = SCHEMA_BOOL,
+	 .value = "false",
+	 .backends = BACKEND_FILE,
+	 .offset = DISK(pin_memory),
+	 .help = "Register guest memory with the kernel once, in place of on each request. Not "
+		 "available in this version: only false is taken."},
+	{.key = "queues",
+	 .type = SCHEMA_INT,
+	 .value = "64",
+	 .min = 1,
+	 .max = DEVICE_QUEUES_MAX,
+	 .offset = DISK(queues),
+	 .help = "The most queues that a front end may use; it may use fewer."},
+	{.key = "serial",
+	 .type = SCHEMA_TEXT,
+	 .value_in_words = "the name, cut to 20 bytes",
+	 .max = CONFIG_SERIAL_BYTES_MAX,
+	 .offset = DISK(serial),
+	 .help = "The serial number that the guest sees."},
+	{.key = "block-size",
+	 .type = SCHEMA_POW2,
+	 .value_in_words = "the back end's: 512, or that of the block device",
+	 .min = 512,
+	 .max = 4096,
+	 .offset = DISK(block_size_bytes),
+	 .help = "The logical block size that the guest sees, in bytes."},
+	{.key = "seg-max",
+	 .type = SCHEMA_INT,
+	 .value = "126",
+	 .min = 1,
+	 .max = 1022,
+	 .offset = DISK(seg_max),
+	 .help = "The most data segments of one request; with two more it must fit the queue size "
+		 "that the front end chose (QEMU: 128)."},
+	{.key = "discard",
+	 .type = SCHEMA_BOOL,
+	 .value = "true",
+	 .offset = DISK(discard),
+	 .help = "Offer discard and write-zeroes to the guest, which give space back to the host."},
+	{.key = "socket",
+	 .type = SCHEMA_PATH,
+	 .value_in_words = "none: exactly one of socket, connect and fd is needed",
+	 .max = SOCKET_PATH_BYTES_MAX,
+	 .offset = DISK(socket_path),
+	 .help = "Listen for a front end on this UNIX socket; a stale one is replaced."},
+	{.key = "connect",
+	 .type = SCHEMA_PATH,
+	 .value_in_words = "none",
+	 .max = SOCKET_PATH_BYTES_MAX,
+	 .offset = DISK(connect_path),
+	 .help = "Connect to a front end that listens on this UNIX socket; retried until it is "
+		 "there."},
+	{.key = "fd",
+	 .type = SCHEMA_FD,
+	 .value_in_words = "none",
+	 .min = 3,
+	 .max = INT_MAX,
+	 .offset = DISK(fd),
+	 .help = "Use this inherited descriptor: a UNIX socket that listens or is connected."},
+	{.key = "socket-mode",
+	 .type = SCHEMA_MODE,
+	 .value = "0600",
+	 .min = 1,
+	 .max = 0777,
+	 .only_with = "socket",
+	 .offset = DISK(socket_mode),
+	 .help = "Permissions of the socket file, octal."},
+	{.key = "socket-owner",
+	 .type = SCHEMA_USER,
+	 .value_in_words = "the daemon's user",
+	 .only_with = "socket",
+	 .offset = DISK(socket_owner),
+	 .help = "Owner of the socket file: a user's name or number."},
+	{.key = "socket-group",
+	 .type = SCHEMA_GROUP,
+	 .value_in_words = "the daemon's group",
+	 .only_with = "socket",
+	 .offset = DISK(socket_group),
+	 .help = "Group of the socket file: a group's name or number."},
+	{.key = "any-memory",
+	 .type = SCHEMA_BOOL,
+	 .value = "false",
+	 .offset = DISK(any_memory),
+	 .help = "Accept guest memory on any file system. Otherwise it must be memfd, tmpfs or "
+		 "hugetlbfs, because another could make a worker wait."},
+	{.key = "features.packed",
+	 .type = SCHEMA_BOOL,
+	 .value = "true",
+	 .offset = DISK(features.packed),
+	 .help = "Offer packed virtqueues beside split ones."},
+	{.key = "features.in-order",
+	 .type = SCHEMA_BOOL,
+	 .value = "false",
+	 .offset = DISK(features.in_order),
+	 .help = "Offer completion in the order of submission. A slow request then holds up those "
+		 "behind it."},
+	{.key = "features.event-idx",
+	 .type = SCHEMA_BOOL,
+	 .value = "true",
+	 .offset = DISK(features.event_idx),
+	 .help = "Offer notification by index, which saves notifications."},
+	{.key = "features.indirect",
+	 .type = SCHEMA_BOOL,
+	 .value = "true",
+	 .offset = DISK(features.indirect),
+	 .help = "Offer indirect descriptors, so that a request takes one ring entry."},
+	{.key = "workers",
+	 .type = SCHEMA_CPUS,
+	 .value_in_words = "the daemon's",
+	 .offset = DISK(workers),
+	 .help = "CPUs of the workers that serve this disk, among the daemon's."},
+	{.key = "poll",
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_poll,
+	 .value_in_words = "the daemon's",
+	 .offset = DISK(poll),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "poll-max-us",
+	 .type = SCHEMA_INT,
+	 .value_in_words = "the daemon's",
+	 .min = 0,
+	 .max = 1000000,
+	 .offset = DISK(poll_max_us),
+	 .help = "As the daemon's key, for this disk."},
+};
+
+_Static_assert(ARRAY_LEN(daemon_rows) <= CONFIG_KEYS_MAX, "a bit of `given` for each key");
+_Static_assert(ARRAY_LEN(disk_rows) <= CONFIG_KEYS_MAX, "a bit of `given` for each key");
+
+const struct schema_table schema_daemon = {
+	.name = "daemon",
+	.prefix = "daemon.",
+	.rows = daemon_rows,
+	.row_cnt = ARRAY_LEN(daemon_rows),
+};
+
+const struct schema_table schema_disk = {
+	.name = "disks",
+	.prefix = "disks[].",
+	.rows = disk_rows,
+	.row_cnt = ARRAY_LEN(disk_rows),
+};

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio device: features, config space, and its queues' life on workers.
+ * Not the vhost-user protocol (vhost_user/) and not a device model (blk/).
+ *
+ * Theory of operation
+ *
+ * 1. struct device is the control side: one front end at a time drives it through the functions
+ *    below, all of them on the control thread. Those that reach running queues take a struct join,
+ *    add themselves to it (join_add) if there is anything to wait for, and are done when it
+ *    finishes: the caller opens it (join_open) and holds its own reference across the call. One
+ *    change a queue at a time; the next begins when the join of the last has finished. A change
+ *    of memory concerns all queues that run.
+ * 2. A queue that was started is owned by one worker: prepared on control, opened and polled there.
+ * 3. device_queue_stop lets what is in flight complete, then hands the queue back; the vring base
+ *    is exact from then on. Stop, move and memory change are the same steps.
+ * 4. Descriptors (kick, call, err) given to a queue are the device's: it closes them when it no
+ *    longer uses them, on every path. Those that it is to signal have passed
+ *    fdio_open_doorbell().
+ */
+#ifndef PARIO_DEVICE_DEVICE_H
+#define PARIO_DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/evloop.h"
+#include "guest/gmem.h"
+#include "virtqueue/virtqueue.h"
+#include "worker/join.h"
+#include "worker/worker.h"
+
+/* VIRTIO 1.3, 6 "Reserved Feature Bits". */
+#define DEVICE_F_NOTIFY_ON_EMPTY 24
+#define DEVICE_F_INDIRECT_DESC 28
+#define DEVICE_F_EVENT_IDX 29
+#define DEVICE_F_VERSION_1 32
+#define DEVICE_F_RING_PACKED 34
+#define DEVICE_F_IN_ORDER 35
+
+#define DEVICE_QUEUES_MAX 256
+#define DEVICE_CONFIG_BYTES_MAX 256
+
+struct device;
+
+/* The front end's side of the connection, for what the device has to say by itself. Control. */
+struct device_front_ops {
+	/* Config space changed (vhost-user CONFIG_CHANGE_MSG). */
+	void (*config_changed)(void *front);
+};
+
+/* What a queue needs to start. Descriptors are taken, also on failure. */
+struct device_queue_setup {
+	uint32_t size;
+	uint32_t base;
+	bool base_is_exact;
+	struct virtqueue_location where;
+	int kick_fd; /* -1: the driver never kicks, the queue is polled whatever the mode */
+	int call_fd; /* -1: none */
+	int err_fd;  /* -1: none */
+};
+
+/* Control thread. */
+
+const char *device_name(const struct device *device);
+/* VIRTIO device id: 2 block, 1 net. */
+uint32_t device_virtio_id(const struct device *device);
+/* Offered: device and ring features, without VHOST_USER_F_PROTOCOL_FEATURES. Constant for life. */
+uint64_t device_features(const struct device *device);
+/* Queues offered at most. */
+unsigned device_queue_max(const struct device *device);
+/*
+ * Before queues start, or the same again at any time. -EINVAL with text that names the bits when
+ * acked holds what was not offered or RING_PACKED without VERSION_1; -EBUSY while queues run. A
+ * driver without VERSION_1 is a legacy one and taken to be little-endian.
+ */
+int device_set_features(struct device *device, uint64_t acked, struct err *err);
+/* Copies config space; -EINVAL when offset + size is beyond it (bytes past the device's own
+ * structure and within 256 read as zero). */
+int device_config_read(struct device *device, uint32_t offset, uint32_t size, void *data,
+		       struct err *err);
+/*
+ * Only what the device allows to be written (blk: writeback); -EINVAL / -EPERM with text. Takes
+ * effect for all that the driver submits after the return.
+ */
+int device_config_write(struct device *device, uint32_t offset, uint32_t size, const void *data,
+			struct err *err);
+
+/* One front end at a time; NULL front to leave. */
+void device_set_front(struct device *device, const struct device_front_ops *ops, void *front);
+
+/*
+ * Takes a reference on memory. Running queues switch; join gets the acknowledgement when no
+ * request that was parsed under the old memory is left, and the device's reference on that is
+ * gone. While no queue runs: at once, and memory may be NULL. A ring that is not in the new memory
+ * breaks its queue.
+ */
+void device_set_memory(struct device *device, struct gmem *memory, struct join *join);
+struct gmem *device_memory(const struct device *device);
+
+bool device_queue_running(const struct device *device, unsigned idx);
+/*
+ * -EINVAL / -EBUSY / -ENOMEM with text at once; else the join hears when the worker has it, or why
+ * it could not take it (the queue is stopped then). The queue is served from what the driver has
+ * made available already; no kick is waited for.
+ */
+int device_queue_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,
+		       struct join *join, struct err *err);
+/*
+ * Stops and drains; the descriptors are closed. A queue that does not run (index beyond the
+ * device's included): nothing to wait for.
+ */
+void device_queue_stop(struct device *device, unsigned idx, struct join *join);
+/* The base at which it stopped, or the one it was started with; 0 if it never ran. */
+uint32_t device_queue_base(const struct device *device, unsigned idx);
+/*
+ * Hands a running queue to another worker: stop, drain and start by the same path, at the same
+ * base, with the same descriptors. If the worker cannot take it, it goes back where it was and the
+ * join hears the error.
+ */
+void device_queue_move(struct device *device, unsigned idx, struct worker *worker,
+		       struct join *join);
+/* Where a running queue is; NULL for one that does not run. */
+struct worker *device_queue_worker(const struct device *device, unsigned idx);
+/* Replace the call or err fd of a running queue (taken; -1 = none). Else the fd is closed. */
+void device_queue_set_call(struct device *device, unsigned idx, int call_fd, struct join *join);
+void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struct join *join);
+
+/* Sums over the queues' rings, also over those that have stopped. */
+void device_ring_stats(const struct device *device, struct virtqueue_stats *sum);
+
+/* Queues must be stopped. Features, config writes and bases are forgotten. */
+void device_reset(struct device *device);
+
+#endif

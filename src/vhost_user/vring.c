@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the front end says of rings, and which of them run for it.
+ * Not the rings (virtqueue/), and not who serves them (device/).
+ */
+#include "vhost_user/session_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fdio.h"
+
+/* A packed ring that was never served: both indices 0, both wrap counters 1. */
+#define PACKED_BASE_FRESH 0x80008000u
+
+static bool vring_is_packed(const struct session *s)
+{
+	return s->features >> DEVICE_F_RING_PACKED & 1;
+}
+
+void vrings_init(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++)
+		s->vrings[i].kick_fd = s->vrings[i].call_fd = s->vrings[i].err_fd = -1;
+}
+
+void vrings_fini(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		fdio_close(&s->vrings[i].kick_fd);
+		fdio_close(&s->vrings[i].call_fd);
+		fdio_close(&s->vrings[i].err_fd);
+	}
+}
+
+/* Stopping */
+
+void vring_stop(struct session *s, unsigned idx)
+{
+	if (!device_queue_running(s->device, idx))
+		return;
+	s->vrings[idx].stopping = true;
+	s->vrings[idx].changed = true;
+	device_queue_stop(s->device, idx, &s->join);
+}
+
+void vrings_stop_all(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++)
+		vring_stop(s, i);
+}
+
+void vrings_collect(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		struct vring *r = &s->vrings[i];
+
+		if (!r->stopping)
+			continue;
+		r->stopping = false;
+		r->base = device_queue_base(s->device, i);
+		r->has_base = true;
+		r->base_is_exact = true;
+	}
+}
+
+/*
+ * Does memory hold the three parts of the ring? Sizes as in VIRTIO 1.3, 2.7 and 2.8, with the
+ * event fields. Exact checks are virtqueue_new()'s; this one tells a ring that lost its memory
+ * (REM_MEM_REG before ADD_MEM_REG, as QEMU does it) from one that is badly placed.
+ */
+static bool vring_is_covered(const struct session *s, const struct vring *r,
+			     const struct gmem *memory)
+{
+	bool packed = vring_is_packed(s);
+	uint64_t driver_bytes = packed ? 4 : 6 + 2ull * r->size;
+	uint64_t device_bytes = packed ? 4 : 6 + 8ull * r->size;
+
+	return gmem_lookup_uva(memory, r->where.desc_uva, 16ull * r->size) &&
+	       gmem_lookup_uva(memory, r->where.driver_uva, driver_bytes) &&
+	       gmem_lookup_uva(memory, r->where.device_uva, device_bytes);
+}
+
+void vrings_uncover(struct session *s, const struct gmem *memory)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		struct vring *r = &s->vrings[i];
+
+		if (!device_queue_running(s->device, i) || vring_is_covered(s, r, memory))
+			continue;
+		r->uncovered = true;
+		session_log(s, "ring %u is not in the new memory: stopped until it is again", i);
+	}
+}
+
+/* Starting, by state */
+
+static bool vring_wanted(const struct session *s, const struct vring *r)
+{
+	if (!r->kicked || !r->enabled || !r->has_location || r->size == 0 || !s->has_features ||
+	    !s->memory || s->memory->row_cnt == 0)
+		return false;
+	return !r->uncovered || vring_is_covered(s, r, s->memory);
+}
+
+void vrings_stop_unwanted(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		const struct vring *r = &s->vrings[i];
+
+		/* Memory that is about to come decides about uncovered rings, not the old one. */
+		if (r->uncovered || !vring_wanted(s, r))
+			vring_stop(s, i);
+	}
+}
+
+void vrings_changed(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++)
+		s->vrings[i].changed = true;
+}
+
+void vrings_enable_all(struct session *s, bool enabled)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++)
+		s->vrings[i].enabled = enabled;
+	vrings_changed(s);
+}
+
+/* -1 stays -1. 0 or -errno. */
+static int vring_dup(int fd, int *dup)
+{
+	*dup = -1;
+	if (fd < 0)
+		return 0;
+	*dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *dup < 0 ? -errno : 0;
+}
+
+static int vring_start(struct session *s, unsigned idx, struct err *err)
+{
+	struct vring *r = &s->vrings[idx];
+	struct device_queue_setup setup = {
+		.size = r->size,
+		.base = r->base,
+		.base_is_exact = r->base_is_exact,
+		.where = r->where,
+		.kick_fd = -1,
+		.call_fd = -1,
+		.err_fd = -1,
+	};
+	int ret;
+
+	if (!vring_is_packed(s) && r->base > UINT16_MAX)
+		return err_set(err, EINVAL, "base 0x%x is no index of a split ring", r->base);
+	ret = vring_dup(r->kick_fd, &setup.kick_fd);
+	if (!ret)
+		ret = vring_dup(r->call_fd, &setup.call_fd);
+	if (!ret)
+		ret = vring_dup(r->err_fd, &setup.err_fd);
+	if (ret) {
+		fdio_close(&setup.kick_fd);
+		fdio_close(&setup.call_fd);
+		return err_set(err, -ret, "cannot duplicate its descriptors: %s", strerror(-ret));
+	}
+	return device_queue_start(s->device, idx, &setup, &s->join, err);
+}
+
+void vrings_start_wanted(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		struct vring *r = &s->vrings[i];
+		struct err err = ERR_INIT;
+
+		/* Once for each change: what failed is not tried again by messages on others. */
+		if (!r->changed)
+			continue;
+		r->changed = false;
+		if (device_queue_running(s->device, i) || !vring_wanted(s, r))
+			continue;
+		r->uncovered = false;
+		if (vring_start(s, i, &err) < 0) {
+			err_prefix(&err, "ring %u does not start", i);
+			session_fail(s, &err);
+		}
+	}
+}
+
+/* Stopped, in the protocol's sense, until the next kick message. `enabled` is remembered. */
+static void vring_halt(struct vring *r)
+{
+	fdio_close(&r->kick_fd);
+	r->kicked = false;
+	r->uncovered = false;
+	/* Addresses of before a guest's reboot mean nothing after it. */
+	r->has_location = false;
+}
+
+void vrings_halt(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++)
+		vring_halt(&s->vrings[i]);
+}
+
+void vrings_forget(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		struct vring *r = &s->vrings[i];
+
+		vring_halt(r);
+		fdio_close(&r->call_fd);
+		r->size = 0;
+		r->base = 0;
+		r->has_base = false;
+		r->base_is_exact = false;
+		r->enabled = false;
+	}
+}
+
+/* Messages */
+
+int vring_set_size(struct session *s, struct message *m, struct err *err)
+{
+	struct wire_vring_state state;
+
+	message_copy(m, &state, sizeof(state));
+	if (state.num == 0 || state.num > VIRTQUEUE_SIZE_MAX)
+		return err_set(err, EINVAL, "ring %u: size %u, must be 1 to %u", s->ring, state.num,
+			       VIRTQUEUE_SIZE_MAX);
+	s->vrings[s->ring].size = state.num;
+	s->vrings[s->ring].changed = true;
+	return 0;
+}
+
+int vring_set_location(struct session *s, struct message *m, struct err *err)
+{
+	struct vring *r = &s->vrings[s->ring];
+	struct wire_vring_location loc;
+
+	message_copy(m, &loc, sizeof(loc));
+	if (loc.flags)
+		return err_set(err, EINVAL,
+			       "ring %u: flags 0x%x, must be 0 (logging is not offered)", s->ring,
+			       loc.flags);
+	r->where.desc_uva = loc.desc_uva;
+	r->where.driver_uva = loc.avail_uva;
+	r->where.device_uva = loc.used_uva;
+	r->has_location = true;
+	r->uncovered = false;
+	r->changed = true;
+	return 0;
+}
+
+int vring_set_base(struct session *s, struct message *m, struct err *err)
+{
+	struct vring *r = &s->vrings[s->ring];
+	struct wire_vring_state state;
+
+	(void)err;
+	message_copy(m, &state, sizeof(state));
+	r->base = state.num;
+	r->has_base = true;
+	/* User-Mode Linux says 0 for a fresh packed ring; our own answer means what it says. */
+	r->base_is_exact = r->has_answered_base && r->answered_base == state.num;
+	r->changed = true;
+	return 0;
+}
+
+/* The ring is quiescent here, or never ran. */
+int vring_get_base(struct session *s, struct message *m, struct err *err)
+{
+	struct vring *r = &s->vrings[s->ring];
+	struct wire_vring_state state = {.idx = s->ring};
+
+	(void)m;
+	(void)err;
+	if (!r->has_base && vring_is_packed(s))
+		r->base = PACKED_BASE_FRESH;
+	state.num = r->base;
+	r->has_base = true;
+	/* Only what a ring of ours came to says more than the front end knew. */
+	r->has_answered_base = r->base_is_exact;
+	r->answered_base = r->base;
+	vring_halt(r);
+	fdio_close(&r->call_fd);
+	session_reply(s, &state, sizeof(state));
+	return 0;
+}
+
+/*
+ * The kick descriptor to use: an eventfd as it is. Kicks are polled for and never read, so a pipe
+ * would be full some day and its writer stuck: instead of it the ring is polled (-1), which also
+ * tells the driver not to kick. Anything else could make a poll hang, and is refused.
+ */
+static int vring_judge_kick(int *fd, struct err *err)
+{
+	char link[32], target[64];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", *fd);
+	len = readlink(link, target, sizeof(target) - 1);
+	if (len < 0)
+		return err_set(err, errno, "cannot look at the descriptor: %m");
+	target[len] = '\0';
+	if (strncmp(target, "pipe:[", strlen("pipe:[")) == 0)
+		fdio_close(fd);
+	else if (strcmp(target, "anon_inode:[eventfd]") != 0)
+		return err_set(err, EINVAL, "descriptor is \"%s\", must be an eventfd", target);
+	return 0;
+}
+
+int vring_set_kick(struct session *s, struct message *m, struct err *err)
+{
+	struct vring *r = &s->vrings[s->ring];
+	int fd = m->fd_cnt ? message_take_fd(m, 0) : -1;
+
+	if (fd >= 0) {
+		int ret = vring_judge_kick(&fd, err);
+
+		if (ret < 0) {
+			err_prefix(err, "ring %u", s->ring);
+			fdio_close(&fd);
+			return ret;
+		}
+	}
+	fdio_close(&r->kick_fd);
+	r->kick_fd = fd;
+	r->kicked = true;
+	r->changed = true;
+	return 0;
+}
+
+/* The descriptor of a CALL or ERR message, safe to signal; -1 where none came. */
+static int vring_take_doorbell(struct session *s, struct message *m, int *fd, struct err *err)
+{
+	int ret;
+
+	*fd = m->fd_cnt ? message_take_fd(m, 0) : -1;
+	if (*fd < 0)
+		return 0;
+	ret = fdio_open_doorbell(fd);
+	if (ret < 0) {
+		fdio_close(fd);
+		return err_set(err, -ret,
+			       "ring %u: descriptor must be an eventfd, a pipe or a UNIX stream "
+			       "socket: %s",
+			       s->ring, strerror(-ret));
+	}
+	return 0;
+}
+
+typedef void vring_replace_fn(struct device *device, unsigned idx, int fd, struct join *join);
+
+/* At any time; masking an interrupt in the guest comes here as a change of the call descriptor. */
+static int vring_set_doorbell(struct session *s, struct message *m, int *slot,
+			      vring_replace_fn *replace, struct err *err)
+{
+	int fd, dup;
+	int ret = vring_take_doorbell(s, m, &fd, err);
+
+	if (ret < 0)
+		return ret;
+	if (device_queue_running(s->device, s->ring)) {
+		ret = vring_dup(fd, &dup);
+		if (ret < 0) {
+			fdio_close(&fd);
+			return err_set(err, -ret, "ring %u: cannot duplicate the descriptor: %s",
+				       s->ring, strerror(-ret));
+		}
+		replace(s->device, s->ring, dup, &s->join);
+	}
+	fdio_close(slot);
+	*slot = fd;
+	return 0;
+}
+
+int vring_set_call(struct session *s, struct message *m, struct err *err)
+{
+	return vring_set_doorbell(s, m, &s->vrings[s->ring].call_fd, device_queue_set_call, err);
+}
+
+int vring_set_err(struct session *s, struct message *m, struct err *err)
+{
+	return vring_set_doorbell(s, m, &s->vrings[s->ring].err_fd, device_queue_set_err, err);
+}
+
+int vring_set_enable(struct session *s, struct message *m, struct err *err)
+{
+	struct wire_vring_state state;
+
+	message_copy(m, &state, sizeof(state));
+	if (state.num > 1)
+		return err_set(err, EINVAL, "ring %u: %u, must be 0 or 1", s->ring, state.num);
+	s->vrings[s->ring].enabled = state.num;
+	s->vrings[s->ring].changed = true;
+	return 0;
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fake device: records, holds back acknowledgements, and watches its caller's manners.
+ * Nothing here touches guest memory.
+ */
+#include "fake/fake_device.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fdio.h"
+#include "base/overflow.h"
+
+#define CALLS_BYTES 16384
+#define HELD_MAX (2 * DEVICE_QUEUES_MAX + 2)
+
+struct fake_queue {
+	struct device_queue_setup setup;
+	uint32_t base;
+	bool running;
+	bool stopping; /* its acknowledgement is held */
+	int late_status;
+};
+
+struct held {
+	struct join *join;
+	int queue; /* -1: of the device */
+	bool stops;
+	int status;
+};
+
+struct device {
+	const char *name;
+	unsigned queue_cnt;
+	uint64_t acked;
+	bool has_acked;
+	uint8_t written; /* config byte 32 */
+	struct gmem *memory;
+	const struct device_front_ops *front_ops;
+	void *front;
+
+	bool holding;
+	unsigned held_cnt;
+	struct held held[HELD_MAX];
+	int fail_code;
+	bool fail_late;
+
+	size_t calls_bytes;
+	unsigned misuse;
+	char calls[CALLS_BYTES];
+	struct fake_queue queues[];
+};
+
+struct device *fake_device_new(const char *name, unsigned queues)
+{
+	struct device *device = calloc(1, sizeof(*device) + queues * sizeof(device->queues[0]));
+
+	if (!device)
+		abort();
+	device->name = name;
+	device->queue_cnt = queues;
+	for (unsigned i = 0; i < queues; i++) {
+		device->queues[i].setup.kick_fd = -1;
+		device->queues[i].setup.call_fd = -1;
+		device->queues[i].setup.err_fd = -1;
+	}
+	return device;
+}
+
+static void misuse(struct device *device, const char *what)
+{
+	fprintf(stderr, "fake device: %s\n", what);
+	device->misuse++;
+}
+
+void fake_device_free(struct device *device)
+{
+	if (device->memory)
+		misuse(device, "memory was not taken back");
+	if (device->front)
+		misuse(device, "the front end was not taken back");
+	for (unsigned i = 0; i < device->queue_cnt; i++) {
+		if (device->queues[i].running)
+			misuse(device, "a queue runs at the end");
+	}
+	if (device->misuse)
+		abort();
+	free(device);
+}
+
+static __attribute__((format(printf, 2, 3))) void record(struct device *device, const char *fmt,
+							 ...)
+{
+	size_t left = CALLS_BYTES - device->calls_bytes;
+	va_list ap;
+	int n;
+
+	if (left < 256)
+		return; /* no test looks that far back */
+	va_start(ap, fmt);
+	n = vsnprintf(device->calls + device->calls_bytes, left, fmt, ap);
+	va_end(ap);
+	device->calls_bytes += (size_t)n;
+}
+
+static void record_next(struct device *device)
+{
+	if (device->calls_bytes)
+		record(device, "; ");
+}
+
+const char *fake_device_calls(struct device *device)
+{
+	return device->calls;
+}
+
+void fake_device_forget_calls(struct device *device)
+{
+	device->calls_bytes = 0;
+	device->calls[0] = '\0';
+}
+
+static void settle(struct device *device, const struct held *held)
+{
+	struct fake_queue *q = held->queue >= 0 ? &device->queues[held->queue] : NULL;
+
+	if (q && (held->stops || held->status)) {
+		fdio_close(&q->setup.kick_fd);
+		fdio_close(&q->setup.call_fd);
+		fdio_close(&q->setup.err_fd);
+		q->running = false;
+		q->stopping = false;
+		if (held->stops)
+			q->base += FAKE_DEVICE_PROGRESS;
+	}
+	join_done(held->join, held->status);
+}
+
+static void acknowledge(struct device *device, struct join *join, int queue, bool stops, int status)
+{
+	struct held held = {.join = join, .queue = queue, .stops = stops, .status = status};
+
+	join_add(join);
+	if (!device->holding) {
+		settle(device, &held);
+		return;
+	}
+	if (device->held_cnt == HELD_MAX)
+		abort();
+	device->held[device->held_cnt++] = held;
+}
+
+void fake_device_hold(struct device *device)
+{
+	device->holding = true;
+}
+
+void fake_device_release(struct device *device)
+{
+	device->holding = false;
+	while (device->held_cnt) {
+		struct held first = device->held[0];
+
+		device->held_cnt--;
+		memmove(device->held, device->held + 1, device->held_cnt * sizeof(first));
+		settle(device, &first);
+	}
+}
+
+unsigned fake_device_held(const struct device *device)
+{
+	return device->held_cnt;
+}
+
+void fake_device_fail_start(struct device *device, int code, bool late)
+{
+	device->fail_code = code;
+	device->fail_late = late;
+}
+
+void fake_device_config_changed(struct device *device)
+{
+	if (device->front)
+		device->front_ops->config_changed(device->front);
+}
+
+bool fake_device_has_front(const struct device *device)
+{
+	return device->front != NULL;
+}
+
+int fake_device_kick_fd(const struct device *device, unsigned idx)
+{
+	return device->queues[idx].setup.kick_fd;
+}
+
+int fake_device_call_fd(const struct device *device, unsigned idx)
+{
+	return device->queues[idx].setup.call_fd;
+}
+
+int fake_device_err_fd(const struct device *device, unsigned idx)
+{
+	return device->queues[idx].setup.err_fd;
+}
+
+unsigned fake_device_misuse(const struct device *device)
+{
+	return device->misuse;
+}
+
+/* device/device.h */
+
+const char *device_name(const struct device *device)
+{
+	return device->name;
+}
+
+uint32_t device_virtio_id(const struct device *device)
+{
+	(void)device;
+	return 2;
+}
+
+uint64_t device_features(const struct device *device)
+{
+	(void)device;
+	return FAKE_DEVICE_FEATURES;
+}
+
+unsigned device_queue_max(const struct device *device)
+{
+	return device->queue_cnt;
+}
+
+static bool any_running(const struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_cnt; i++) {
+		if (device->queues[i].running)
+			return true;
+	}
+	return false;
+}
+
+int device_set_features(struct device *device, uint64_t acked, struct err *err)
+{
+	record_next(device);
+	record(device, "features 0x%" PRIx64, acked);
+	if (any_running(device))
+		misuse(device, "features were set while a queue runs");
+	if (acked & ~FAKE_DEVICE_FEATURES)
+		return err_set(err, EINVAL, "0x%" PRIx64 " was not offered",
+			       acked & ~FAKE_DEVICE_FEATURES);
+	if (acked >> DEVICE_F_RING_PACKED & 1 && !(acked >> DEVICE_F_VERSION_1 & 1))
+		return err_set(err, EINVAL, "RING_PACKED without VERSION_1");
+	device->acked = acked;
+	device->has_acked = true;
+	return 0;
+}
+
+int device_config_read(struct device *device, uint32_t offset, uint32_t size, void *data,
+		       struct err *err)
+{
+	uint8_t config[DEVICE_CONFIG_BYTES_MAX] = {0};
+
+	if (!range_within(offset, size, sizeof(config)))
+		return err_set(err, EINVAL, "offset %u, size %u", offset, size);
+	for (unsigned i = 0; i < FAKE_DEVICE_CONFIG_BYTES; i++)
+		config[i] = (uint8_t)i;
+	if (device->written)
+		config[FAKE_DEVICE_CONFIG_WRITABLE] = device->written;
+	memcpy(data, config + offset, size);
+	return 0;
+}
+
+int device_config_write(struct device *device, uint32_t offset, uint32_t size, const void *data,
+			struct err *err)
+{
+	if (!range_within(offset, size, FAKE_DEVICE_CONFIG_BYTES))
+		return err_set(err, EINVAL, "offset %u, size %u", offset, size);
+	if (offset != FAKE_DEVICE_CONFIG_WRITABLE || size != 1)
+		return err_set(err, EPERM, "offset %u, size %u cannot be written", offset, size);
+	record_next(device);
+	record(device, "write %u+%u", offset, size);
+	memcpy(&device->written, data, 1);
+	return 0;
+}
+
+void device_set_front(struct device *device, const struct device_front_ops *ops, void *front)
+{
+	if (front && device->front)
+		misuse(device, "two front ends");
+	device->front_ops = ops;
+	device->front = front;
+}
+
+void device_set_memory(struct device *device, struct gmem *memory, struct join *join)
+{
+	struct gmem *old = device->memory;
+
+	record_next(device);
+	if (memory)
+		record(device, "memory %u", memory->row_cnt);
+	else
+		record(device, "memory none");
+	if (device->held_cnt)
+		misuse(device, "memory was set while another change is under way");
+	if (!memory && any_running(device))
+		misuse(device, "memory was taken back while a queue runs");
+	device->memory = memory ? gmem_get(memory) : NULL;
+	if (old)
+		gmem_put(old);
+	if (any_running(device))
+		acknowledge(device, join, -1, false, 0);
+}
+
+struct gmem *device_memory(const struct device *device)
+{
+	return device->memory;
+}
+
+bool device_queue_running(const struct device *device, unsigned idx)
+{
+	return idx < device->queue_cnt && device->queues[idx].running;
+}
+
+static int check_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,
+		       struct err *err)
+{
+	const struct virtqueue_location *w = &setup->where;
+
+	if (idx >= device->queue_cnt || device->queues[idx].running || !device->has_acked ||
+	    !device->memory) {
+		misuse(device, "a queue was started that could not be");
+		return err_set(err, EINVAL, "start of queue %u", idx);
+	}
+	if (device->fail_code && !device->fail_late) {
+		int code = device->fail_code;
+
+		device->fail_code = 0;
+		return err_set(err, code, "the test said so");
+	}
+	if (!(device->acked >> DEVICE_F_RING_PACKED & 1) && !is_pow2(setup->size))
+		return err_set(err, EINVAL, "size %u is no power of two", setup->size);
+	if (w->desc_uva % 16 ||
+	    !gmem_lookup_uva(device->memory, w->desc_uva, 16ull * setup->size) ||
+	    !gmem_lookup_uva(device->memory, w->driver_uva, 4) ||
+	    !gmem_lookup_uva(device->memory, w->device_uva, 4))
+		return err_set(err, EINVAL, "the ring is not in memory");
+	return 0;
+}
+
+int device_queue_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,
+		       struct join *join, struct err *err)
+{
+	struct device_queue_setup taken = *setup;
+	int ret, status = 0;
+
+	record_next(device);
+	record(device, "start %u size %u base 0x%x%s%s%s%s", idx, setup->size, setup->base,
+	       setup->base_is_exact ? " exact" : "", setup->kick_fd >= 0 ? " kick" : "",
+	       setup->call_fd >= 0 ? " call" : "", setup->err_fd >= 0 ? " err" : "");
+	ret = check_start(device, idx, setup, err);
+	if (ret) {
+		fdio_close(&taken.kick_fd);
+		fdio_close(&taken.call_fd);
+		fdio_close(&taken.err_fd);
+		return ret;
+	}
+	device->queues[idx].setup = taken;
+	device->queues[idx].base = setup->base;
+	device->queues[idx].running = true;
+	if (device->fail_code) {
+		status = -device->fail_code;
+		device->fail_code = 0;
+	}
+	acknowledge(device, join, (int)idx, false, status);
+	return 0;
+}
+
+void device_queue_stop(struct device *device, unsigned idx, struct join *join)
+{
+	struct fake_queue *q = &device->queues[idx];
+
+	if (!device_queue_running(device, idx))
+		return;
+	record_next(device);
+	record(device, "stop %u", idx);
+	if (q->stopping)
+		misuse(device, "a queue was stopped twice");
+	q->stopping = true;
+	acknowledge(device, join, (int)idx, true, 0);
+}
+
+uint32_t device_queue_base(const struct device *device, unsigned idx)
+{
+	return device->queues[idx].base;
+}
+
+static void set_doorbell(struct device *device, unsigned idx, const char *what, int *slot, int fd,
+			 struct join *join)
+{
+	record_next(device);
+	record(device, "%s %u%s", what, idx, fd < 0 ? " none" : "");
+	if (!device_queue_running(device, idx))
+		misuse(device, "a doorbell of a queue that does not run");
+	fdio_close(slot);
+	*slot = fd;
+	acknowledge(device, join, (int)idx, false, 0);
+}
+
+void device_queue_set_call(struct device *device, unsigned idx, int call_fd, struct join *join)
+{
+	set_doorbell(device, idx, "call", &device->queues[idx].setup.call_fd, call_fd, join);
+}
+
+void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struct join *join)
+{
+	set_doorbell(device, idx, "err", &device->queues[idx].setup.err_fd, err_fd, join);
+}
+
+void device_reset(struct device *device)
+{
+	record_next(device);
+	record(device, "reset");
+	if (any_running(device))
+		misuse(device, "a reset while a queue runs");
+	device->acked = 0;
+	device->has_acked = false;
+	device->written = 0;
+	for (unsigned i = 0; i < device->queue_cnt; i++)
+		device->queues[i].base = 0;
+}

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""--help, the schema and the man pages say the same: keys, bounds, defaults, options, commands.
+
+Not a check of prose: what a key means may be said at length in the page.
+usage: test_manual.py PARIOD PARIO PARIO-BENCH DIRECTORY-OF-SCD-FILES
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+KEY = re.compile(r"^  ([a-z][a-z.-]*)=[A-Z]+$")
+OPTION = re.compile(r"^  --([a-z][a-z-]*)(?: .*)?$")
+PAGE_KEY = re.compile(r"^\*([a-z][a-z.-]*)\*=_[A-Z]+_$")
+PAGE_OPTION = re.compile(r"^\*--([a-z][a-z-]*)\*(?: .*)?$")
+PAGE_COMMAND = re.compile(r"^\*(?!pario\*)([a-z]+)\*(?: .*)?$")
+HELP_COMMAND = re.compile(r"^  ([a-z]+) .*$")
+
+faults = []
+
+
+def fault(text):
+    faults.append(text)
+
+
+def output(*command):
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         timeout=60, check=False)
+    if run.returncode != 0 or run.stderr:
+        fault(f"{' '.join(map(str, command))}: status {run.returncode}, {run.stderr.strip()}")
+    return run.stdout
+
+
+def entries(lines, start):
+    """Lines that match start, each with the indented text that follows, as one line."""
+    found = {}
+    text = None
+    for line in lines:
+        match = start.match(line)
+        if match:
+            if match[1] in found:
+                fault(f"{match[1]} is described twice")
+            text = found[match[1]] = []
+        elif line.strip() == "" or line[0] not in " \t":
+            text = None
+        elif text is not None:
+            text.append(line.strip())
+    return {name: " ".join(words) for name, words in found.items()}
+
+
+def page(directory, name):
+    """A page without the escapes that scdoc needs."""
+    text = (directory / name).read_text(encoding="utf-8")
+    return re.sub(r"\\(.)", r"\1", text).splitlines()
+
+
+def same_names(what, left_name, left, right_name, right):
+    for name in sorted(set(left) - set(right)):
+        fault(f"{what} {name} stands in {left_name} but not in {right_name}")
+    for name in sorted(set(right) - set(left)):
+        fault(f"{what} {name} stands in {right_name} but not in {left_name}")
+
+
+def same_facts(where, rows, texts):
+    for row in rows:
+        name = row["key"]
+        default = row.get("default", row.get("default-in-words"))
+        facts = f"Allowed: {row['allowed']}. Default: {default}."
+        if name in texts and not texts[name].endswith(facts):
+            fault(f"{where}: {name} does not end with \"{facts}\"")
+
+
+def check_pariod(pariod, schema, directory):
+    help_lines = output(pariod, "--help").splitlines()
+    help_keys = entries(help_lines, KEY)
+    help_options = entries(help_lines, OPTION)
+    page_lines = page(directory, "pariod.8.scd")
+    page_keys = entries(page_lines, PAGE_KEY)
+    page_options = entries(page_lines, PAGE_OPTION)
+    disk_keys = [row["key"] for row in schema["disks"]]
+    daemon_keys = [row["key"] for row in schema["daemon"]]
+
+    if len(disk_keys) < 20 or len(daemon_keys) < 4:
+        fault("the schema is too short to be whole")
+    same_names("key", "the schema", disk_keys, "pariod --help", help_keys)
+    same_names("key", "the schema", disk_keys, "pariod.8", page_keys)
+    same_names("option", "pariod --help", help_options, "pariod.8", page_options)
+    for name in sorted(set(daemon_keys) - set(help_options)):
+        fault(f"daemon key {name} is no option of pariod --help")
+    same_facts("pariod --help", schema["disks"], help_keys)
+    same_facts("pariod --help", schema["daemon"], help_options)
+    same_facts("pariod.8", schema["disks"], page_keys)
+    same_facts("pariod.8", schema["daemon"], page_options)
+
+
+def check_pario(pario, schema, directory):
+    help_lines = output(pario, "--help").splitlines()
+    page_lines = page(directory, "pario.1.scd")
+    text = output(pario, "schema")
+
+    same_names("option", "pario --help", entries(help_lines, OPTION), "pario.1",
+               set(entries(page_lines, PAGE_OPTION)))
+    same_names("command", "pario --help", entries(help_lines, HELP_COMMAND), "pario.1",
+               entries(page_lines, PAGE_COMMAND))
+    for prefix, table in (("daemon.", "daemon"), ("disks[].", "disks")):
+        for row in schema[table]:
+            if f"\n{prefix}{row['key']} ({row['type']})\n" not in f"\n{text}":
+                fault(f"pario schema does not list {prefix}{row['key']}")
+
+
+def options_at_start(lines, start):
+    """Options that lines beginning with start are about; there may be two: "--x, --no-x"."""
+    return {name for line in lines if line.startswith(start)
+            for name in re.findall(r"--([a-z][a-z-]*)", re.split(r"  |_", line.lstrip())[0])}
+
+
+def check_bench(bench, directory):
+    in_help = options_at_start(output(bench, "blk", "--help").splitlines(), "  --")
+    in_page = options_at_start(page(directory, "pario-bench.1.scd"), "*--")
+    if len(in_help) < 20:
+        fault("pario-bench --help is too short to be whole")
+    same_names("option", "pario-bench blk --help", in_help, "pario-bench.1", in_page)
+
+
+def main():
+    pariod, pario, bench, directory = *sys.argv[1:4], Path(sys.argv[4])
+    schema = json.loads(output(pario, "schema", "--json"))
+    check_pariod(pariod, schema, directory)
+    check_pario(pario, schema, directory)
+    check_bench(bench, directory)
+    for text in faults:
+        print(text, file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
