@@ -28,7 +28,7 @@ configure build-tsan -Db_sanitize=thread -Db_lundef=false
 make --no-print-directory all
 ninja -C build --quiet
 ninja -C build-asan --quiet
-ninja -C build-tsan --quiet
+ninja -C build-tsan --quiet thread_tests
 
 export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1

@@ -41,23 +41,27 @@ static int cpuset_read_part(const char *list, struct cpuset_part *part, struct e
 	const char *rest;
 
 	if (part->len == 0)
-		return err_set(err, EINVAL, "CPU list '" CPUSET_SHOWN "' has an empty part; "
-			       CPUSET_HINT, list);
+		return err_set(err, EINVAL,
+			       "CPU list '" CPUSET_SHOWN "' has an empty part; " CPUSET_HINT, list);
 	rest = cpuset_read_number(part->text, &part->first);
 	part->last = part->first;
 	if (rest && *rest == '-')
 		rest = cpuset_read_number(rest + 1, &part->last);
 	if (rest != part->text + part->len)
-		return err_set(err, EINVAL, "CPU list '" CPUSET_SHOWN "': '%.*s' is neither a CPU "
-			       "number nor a range; " CPUSET_HINT, list, part->len, part->text);
+		return err_set(err, EINVAL,
+			       "CPU list '" CPUSET_SHOWN "': '%.*s' is neither a CPU "
+			       "number nor a range; " CPUSET_HINT,
+			       list, part->len, part->text);
 	if (part->first >= CPU_SETSIZE || part->last >= CPU_SETSIZE)
-		return err_set(err, EINVAL, "CPU list '" CPUSET_SHOWN "': '%.*s' is out of range; "
-			       "CPU numbers are 0 to %d", list, part->len, part->text,
-			       CPU_SETSIZE - 1);
+		return err_set(err, EINVAL,
+			       "CPU list '" CPUSET_SHOWN "': '%.*s' is out of range; "
+			       "CPU numbers are 0 to %d",
+			       list, part->len, part->text, CPU_SETSIZE - 1);
 	if (part->first > part->last)
-		return err_set(err, EINVAL, "CPU list '" CPUSET_SHOWN "': range '%.*s' is "
-			       "reversed; write %d-%d", list, part->len, part->text, part->last,
-			       part->first);
+		return err_set(err, EINVAL,
+			       "CPU list '" CPUSET_SHOWN "': range '%.*s' is "
+			       "reversed; write %d-%d",
+			       list, part->len, part->text, part->last, part->first);
 	return 0;
 }
 
@@ -74,15 +78,19 @@ int cpuset_parse(const char *text, cpu_set_t *set, struct err *err)
 		part = (struct cpuset_part){.text = at, .len = (int)strcspn(at, ",")};
 		/* A part that long is no number; the text shows where it begins. */
 		if (part.len > 40)
-			return err_set(err, EINVAL, "CPU list '" CPUSET_SHOWN "': '%.40s...' is "
-				       "neither a CPU number nor a range; " CPUSET_HINT, text, at);
+			return err_set(err, EINVAL,
+				       "CPU list '" CPUSET_SHOWN "': '%.40s...' is "
+				       "neither a CPU number nor a range; " CPUSET_HINT,
+				       text, at);
 		rc = cpuset_read_part(text, &part, err);
 		if (rc < 0)
 			return rc;
 		for (int cpu = part.first; cpu <= part.last; cpu++) {
 			if (CPU_ISSET(cpu, set))
-				return err_set(err, EINVAL, "CPU list '" CPUSET_SHOWN "': CPU %d "
-					       "appears twice; name each CPU once", text, cpu);
+				return err_set(err, EINVAL,
+					       "CPU list '" CPUSET_SHOWN "': CPU %d "
+					       "appears twice; name each CPU once",
+					       text, cpu);
 			CPU_SET(cpu, set);
 		}
 		at += part.len;

@@ -24,18 +24,18 @@
 
 struct evloop {
 	/* Loop's thread */
+	struct evloop_timer *timers; /* earliest first */
+	struct evloop_fd posted;     /* watch on the eventfd */
 	int epoll_fd;
 	bool stopping;
 	bool in_turn;
-	struct evloop_timer *timers; /* earliest first */
-	struct evloop_fd posted;     /* watch on the eventfd */
 	/* The batch that is being delivered; evloop_fd_remove() blanks what it holds of a watch. */
-	struct epoll_event events[EVLOOP_BATCH];
 	int event_cnt;
 	int event_idx;
+	struct epoll_event events[EVLOOP_BATCH];
 
 	/* Any thread */
-	CACHE_ALIGNED struct evloop_post *posts; /* latest first */
+	struct evloop_post *posts; /* latest first */
 };
 
 static void evloop_run_posts(struct evloop_fd *watch, uint32_t epoll_events)
@@ -61,7 +61,7 @@ static void evloop_run_posts(struct evloop_fd *watch, uint32_t epoll_events)
 
 struct evloop *evloop_new(struct err *err)
 {
-	struct evloop *loop = aligned_alloc(CACHE_LINE_BYTES, sizeof(*loop));
+	struct evloop *loop = calloc(1, sizeof(*loop));
 	int fd;
 	int rc;
 
@@ -69,7 +69,7 @@ struct evloop *evloop_new(struct err *err)
 		err_set(err, ENOMEM, "no memory for an event loop");
 		return NULL;
 	}
-	*loop = (struct evloop){.epoll_fd = -1};
+	loop->epoll_fd = -1;
 	loop->posted.ready = evloop_run_posts;
 	loop->posted.fd = -1;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

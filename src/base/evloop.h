@@ -28,7 +28,7 @@ struct evloop_fd {
 /* One-shot timer, embedded in its user. */
 struct evloop_timer {
 	void (*expired)(struct evloop_timer *timer);
-	uint64_t deadline_ns; /* clock_now_ns() scale */
+	uint64_t deadline_ns;      /* clock_now_ns() scale */
 	struct evloop_timer *next; /* sorted list: control timers are few */
 	bool active;
 };

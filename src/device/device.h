@@ -14,8 +14,9 @@
  * 2. A queue that was started is owned by one worker: prepared on control, opened and polled there.
  * 3. device_queue_stop lets what is in flight complete, then hands the queue back; the vring base
  *    is exact from then on. Stop, move and memory change are the same steps.
- * 4. Descriptors (kick, call, err) given to a queue are the device's: it closes them when it no
- *    longer uses them, on every path. Those that it is to signal have passed
+ * 4. Descriptors (kick, call, err) given to a queue stay the caller's, who keeps them open until
+ *    the queue has stopped, or the join of the change that replaced them has finished. One of each
+ *    a queue is what a thousand disks can afford. Those that are to be signalled have passed
  *    fdio_open_doorbell().
  */
 #ifndef PARIO_DEVICE_DEVICE_H
@@ -50,7 +51,7 @@ struct device_front_ops {
 	void (*config_changed)(void *front);
 };
 
-/* What a queue needs to start. Descriptors are taken, also on failure. */
+/* What a queue needs to start. Descriptors are borrowed until it has stopped. */
 struct device_queue_setup {
 	uint32_t size;
 	uint32_t base;
@@ -108,7 +109,7 @@ bool device_queue_running(const struct device *device, unsigned idx);
 int device_queue_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,
 		       struct join *join, struct err *err);
 /*
- * Stops and drains; the descriptors are closed. A queue that does not run (index beyond the
+ * Stops and drains. A queue that does not run (index beyond the
  * device's included): nothing to wait for.
  */
 void device_queue_stop(struct device *device, unsigned idx, struct join *join);
@@ -123,7 +124,7 @@ void device_queue_move(struct device *device, unsigned idx, struct worker *worke
 		       struct join *join);
 /* Where a running queue is; NULL for one that does not run. */
 struct worker *device_queue_worker(const struct device *device, unsigned idx);
-/* Replace the call or err fd of a running queue (taken; -1 = none). Else the fd is closed. */
+/* Replace the call or err fd of a running queue (borrowed; -1 = none). Else: nothing. */
 void device_queue_set_call(struct device *device, unsigned idx, int call_fd, struct join *join);
 void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struct join *join);
 

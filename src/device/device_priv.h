@@ -91,7 +91,7 @@ struct device_queue {
 	/* control */
 	bool running; /* from a start that was accepted to the end of the stop */
 	uint32_t base;
-	int kick_fd, call_fd, err_fd; /* ours while running, else -1 */
+	int kick_fd; /* borrowed while running, else -1 */
 	struct worker *home;          /* the owner */
 	struct queue_change change;
 

@@ -27,7 +27,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/fdio.h"
 #include "base/log.h"
 
 /* ---- owner worker ---- */
@@ -203,9 +202,7 @@ static void retire(struct device_queue *queue)
 	device_ring_stats_add(&queue->device->ring_sum, virtqueue_stats(queue->vq));
 	virtqueue_free(queue->vq);
 	queue->vq = NULL;
-	fdio_close(&queue->kick_fd);
-	fdio_close(&queue->call_fd);
-	fdio_close(&queue->err_fd);
+	queue->kick_fd = -1;
 	queue->running = false;
 	queue->device->running_cnt--;
 }
@@ -229,12 +226,6 @@ static void started(struct device_queue *queue)
 	}
 }
 
-static void replace_fd(int *fd, int with)
-{
-	fdio_close(fd);
-	*fd = with;
-}
-
 static void change_done_on_control(struct worker_call *call)
 {
 	struct device_queue *queue = container_of(call, struct device_queue, change.call);
@@ -254,14 +245,8 @@ static void change_done_on_control(struct worker_call *call)
 		send_change(queue, QUEUE_CHANGE_START);
 		break;
 	case QUEUE_CHANGE_MEMORY:
-		end_change(queue, 0);
-		break;
 	case QUEUE_CHANGE_CALL:
-		replace_fd(&queue->call_fd, change->fd);
-		end_change(queue, 0);
-		break;
 	case QUEUE_CHANGE_ERR:
-		replace_fd(&queue->err_fd, change->fd);
 		end_change(queue, 0);
 		break;
 	}
@@ -278,8 +263,6 @@ static struct device_queue *queue_new(struct device *device, unsigned idx)
 	queue->device = device;
 	queue->idx = idx;
 	queue->kick_fd = -1;
-	queue->call_fd = -1;
-	queue->err_fd = -1;
 	snprintf(queue->tag, sizeof(queue->tag), "%s %s queue %u", device->ops->kind, device->name,
 		 idx);
 	store_release(&device->queues[idx], queue);
@@ -325,21 +308,14 @@ static int prepare_start(struct device *device, unsigned idx,
 int device_queue_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,
 		       struct join *join, struct err *err)
 {
-	int kick_fd = setup->kick_fd, call_fd = setup->call_fd, err_fd = setup->err_fd;
 	struct device_queue *queue;
 	int status = prepare_start(device, idx, setup, err);
 
-	if (status) {
-		fdio_close(&kick_fd);
-		fdio_close(&call_fd);
-		fdio_close(&err_fd);
+	if (status)
 		return status;
-	}
 	queue = device->queues[idx];
 	queue->base = setup->base;
-	queue->kick_fd = kick_fd;
-	queue->call_fd = call_fd;
-	queue->err_fd = err_fd;
+	queue->kick_fd = setup->kick_fd;
 	queue->home = device->workers[(idx + device->worker_shift) % device->worker_cnt];
 	queue->running = true;
 	device->running_cnt++;
@@ -371,10 +347,8 @@ void device_queue_move(struct device *device, unsigned idx, struct worker *worke
 static void set_fd(struct device *device, unsigned idx, enum queue_change_kind kind, int fd,
 		   struct join *join)
 {
-	if (!device_queue_running(device, idx)) {
-		fdio_close(&fd);
+	if (!device_queue_running(device, idx))
 		return;
-	}
 	device->queues[idx]->change.fd = fd;
 	begin_change(device->queues[idx], kind, join);
 }

@@ -33,6 +33,9 @@ void backchannel_init(struct session *s)
 void backchannel_close(struct session *s)
 {
 	evloop_fd_remove(s->loop, &s->back.watch);
+	/* What was not taken is told to the next one, from its start. */
+	if (!outbox_empty(&s->back.out))
+		s->back.config_changed = true;
 	s->back.out.bytes = 0;
 	fdio_close(&s->back.fd);
 }

@@ -26,7 +26,7 @@ int features_set(struct session *s, struct message *m, struct err *err)
 	int ret;
 
 	if (session_running(s)) {
-		if (s->has_features && acked == s->features)
+		if (acked == s->features)
 			return 0;
 		return err_set(err, EBUSY,
 			       "0x%" PRIx64 " while rings run with 0x%" PRIx64

@@ -420,6 +420,7 @@ int session_new(const struct session_options *options, struct session **out, str
 	s->ended = options->ended;
 	s->arg = options->arg;
 	s->fd = fd;
+	s->retired_fd = -1;
 	s->vring_cnt = vring_cnt;
 	s->watch.ready = session_ready;
 	s->slow.expired = session_slow;

@@ -18,8 +18,9 @@
  *    GET_VRING_BASE) and `enabled`. It runs on the device when both are there.
  * 4. A ring that the device stopped gives its base back, which is exact; it goes on from there
  *    unless SET_VRING_BASE says otherwise.
- * 5. Descriptors of a ring are the session's; the device gets duplicates, because it closes its own
- *    when it stops and a ring can start again without new ones.
+ * 5. Descriptors of a ring are the session's and lent to the device while the ring runs, so a ring
+ *    can start again without new ones. They are closed only when the ring has stopped, or when the
+ *    join of the change that replaced them has finished.
  * 6. The end of a session is a list of steps too: stop all rings, take the memory back, reset. The
  *    connection is closed last, so that the front end sees it when the device is free. A front
  *    end that leaves while a step waits is noticed, and the end begins when the step is done.
@@ -118,6 +119,7 @@ struct session {
 	void (*ended)(void *arg);
 	void *arg;
 	unsigned vring_cnt;
+	int retired_fd; /* replaced in this step; closed when the step's join has finished */
 
 	/* connection */
 	int fd;

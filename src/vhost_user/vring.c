@@ -6,12 +6,12 @@
 #include "vhost_user/session_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/compiler.h"
 #include "base/fdio.h"
 
@@ -57,6 +57,7 @@ void vrings_stop_all(struct session *s)
 
 void vrings_collect(struct session *s)
 {
+	fdio_close(&s->retired_fd);
 	for (unsigned i = 0; i < s->vring_cnt; i++) {
 		struct vring *r = &s->vrings[i];
 
@@ -132,16 +133,6 @@ void vrings_enable_all(struct session *s, bool enabled)
 	vrings_changed(s);
 }
 
-/* -1 stays -1. 0 or -errno. */
-static int vring_dup(int fd, int *dup)
-{
-	*dup = -1;
-	if (fd < 0)
-		return 0;
-	*dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return *dup < 0 ? -errno : 0;
-}
-
 static int vring_start(struct session *s, unsigned idx, struct err *err)
 {
 	struct vring *r = &s->vrings[idx];
@@ -150,24 +141,13 @@ static int vring_start(struct session *s, unsigned idx, struct err *err)
 		.base = r->base,
 		.base_is_exact = r->base_is_exact,
 		.where = r->where,
-		.kick_fd = -1,
-		.call_fd = -1,
-		.err_fd = -1,
+		.kick_fd = r->kick_fd,
+		.call_fd = r->call_fd,
+		.err_fd = r->err_fd,
 	};
-	int ret;
 
 	if (!vring_is_packed(s) && r->base > UINT16_MAX)
 		return err_set(err, EINVAL, "base 0x%x is no index of a split ring", r->base);
-	ret = vring_dup(r->kick_fd, &setup.kick_fd);
-	if (!ret)
-		ret = vring_dup(r->call_fd, &setup.call_fd);
-	if (!ret)
-		ret = vring_dup(r->err_fd, &setup.err_fd);
-	if (ret) {
-		fdio_close(&setup.kick_fd);
-		fdio_close(&setup.call_fd);
-		return err_set(err, -ret, "cannot duplicate its descriptors: %s", strerror(-ret));
-	}
 	return device_queue_start(s->device, idx, &setup, &s->join, err);
 }
 
@@ -191,10 +171,12 @@ void vrings_start_wanted(struct session *s)
 	}
 }
 
-/* Stopped, in the protocol's sense, until the next kick message. `enabled` is remembered. */
+/*
+ * Stopped, in the protocol's sense, until the next kick message. `enabled` is remembered. The queue
+ * may still run (a later step stops it), so its descriptors stay open.
+ */
 static void vring_halt(struct vring *r)
 {
-	fdio_close(&r->kick_fd);
 	r->kicked = false;
 	r->uncovered = false;
 	/* Addresses of before a guest's reboot mean nothing after it. */
@@ -213,6 +195,7 @@ void vrings_forget(struct session *s)
 		struct vring *r = &s->vrings[i];
 
 		vring_halt(r);
+		fdio_close(&r->kick_fd);
 		fdio_close(&r->call_fd);
 		r->size = 0;
 		r->base = 0;
@@ -287,6 +270,7 @@ int vring_get_base(struct session *s, struct message *m, struct err *err)
 	r->has_answered_base = r->base_is_exact;
 	r->answered_base = r->base;
 	vring_halt(r);
+	fdio_close(&r->kick_fd);
 	fdio_close(&r->call_fd);
 	session_reply(s, &state, sizeof(state));
 	return 0;
@@ -360,21 +344,19 @@ typedef void vring_replace_fn(struct device *device, unsigned idx, int fd, struc
 static int vring_set_doorbell(struct session *s, struct message *m, int *slot,
 			      vring_replace_fn *replace, struct err *err)
 {
-	int fd, dup;
+	int fd;
 	int ret = vring_take_doorbell(s, m, &fd, err);
 
 	if (ret < 0)
 		return ret;
 	if (device_queue_running(s->device, s->ring)) {
-		ret = vring_dup(fd, &dup);
-		if (ret < 0) {
-			fdio_close(&fd);
-			return err_set(err, -ret, "ring %u: cannot duplicate the descriptor: %s",
-				       s->ring, strerror(-ret));
-		}
-		replace(s->device, s->ring, dup, &s->join);
+		/* The queue may write to the old one until the join has finished. */
+		CHECK(s->retired_fd < 0);
+		s->retired_fd = *slot;
+		replace(s->device, s->ring, fd, &s->join);
+	} else {
+		fdio_close(slot);
 	}
-	fdio_close(slot);
 	*slot = fd;
 	return 0;
 }

@@ -101,7 +101,8 @@ struct virtqueue;
  * Control thread. Checks size (split: power of two; packed: any; 1..32768), alignment of the three
  * parts (split 16/2/4, packed 16/4/4), that each lies wholly in one region of memory, and that
  * they do not overlap; allocates slots. 0 or -EINVAL / -ENOMEM with text. Guest memory is read
- * (used index of a split ring), never written: arming is the owner's first act.
+ * (split: used index; packed: descriptor 0, for a base of 0), never written: arming is the owner's
+ * first act.
  */
 int virtqueue_new(const struct virtqueue_config *config, struct virtqueue **out, struct err *err);
 /*
@@ -116,7 +117,7 @@ void virtqueue_free(struct virtqueue *vq);
 /*
  * Takes up to max (<= VIRTQUEUE_BURST) chains. Slots with slot->error set are chains that could
  * not be used and are to be completed like the others. 0: nothing there, broken, or the pool is
- * empty. pool is the owner's.
+ * empty. pool is the owner's. A fault found in mid-burst still gives the chains before it.
  */
 unsigned virtqueue_fetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot **slots,
 			 unsigned max);
@@ -155,7 +156,7 @@ const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq);
 /* Owner: the device counts kicks here. */
 struct virtqueue_stats *virtqueue_stats_mutable(struct virtqueue *vq);
 
-/* The caller closes the old ones, after this returned. */
+/* The caller closes the old ones, after this returned. A new call fd: notify once (above). */
 void virtqueue_set_call(struct virtqueue *vq, int call_fd);
 void virtqueue_set_err(struct virtqueue *vq, int err_fd);
 

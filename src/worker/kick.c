@@ -70,13 +70,11 @@ static void kick_cancelled(struct uring_op *op, int res, uint32_t cqe_flags)
 
 /*
  * A front end chose the descriptor. The kernel's poll on a file of a file system may ask that file
- * system (FUSE) and never return, so only what it answers itself is let through. The name under
- * /proc/self/fd is made by the kernel, without the file's help.
+ * system (FUSE) and never return, and a pipe that is never read fills up, after which its writer's
+ * kicks are lost. The name under /proc/self/fd is made by the kernel, without the file's help.
  */
 static int kick_judge(int fd)
 {
-	static const char eventfd_name[] = "anon_inode:[eventfd]";
-	static const char pipe_name[] = "pipe:[";
 	char link[32];
 	char target[64];
 	ssize_t len;
@@ -86,10 +84,7 @@ static int kick_judge(int fd)
 	if (len < 0)
 		return errno == ENOENT ? -EBADF : -errno;
 	target[len] = '\0';
-	if (strcmp(target, eventfd_name) == 0 ||
-	    strncmp(target, pipe_name, strlen(pipe_name)) == 0)
-		return 0;
-	return -EINVAL;
+	return strcmp(target, "anon_inode:[eventfd]") == 0 ? 0 : -EINVAL;
 }
 
 int kick_watch_open(struct poller *poller, int fd, struct kick_watch **out)

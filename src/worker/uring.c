@@ -28,7 +28,7 @@
 
 /* What the daemon asks of the kernel; all of it is in 6.1. */
 static const uint8_t uring_needed_ops[] = {
-	IORING_OP_NOP,   IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READV,
+	IORING_OP_NOP,    IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READV,
 	IORING_OP_WRITEV, IORING_OP_FSYNC,    IORING_OP_FALLOCATE,
 };
 
@@ -50,19 +50,23 @@ static int uring_open_error(int code, struct err *err)
 {
 	switch (code) {
 	case ENOSYS:
-		return err_set(err, code, "io_uring is missing: this kernel was built without it, or "
+		return err_set(err, code,
+			       "io_uring is missing: this kernel was built without it, or "
 			       "a seccomp filter hides it; Linux 6.1 or later with CONFIG_IO_URING "
 			       "is needed");
 	case EPERM:
 		if (uring_disabled_by_sysctl())
-			return err_set(err, code, "io_uring is forbidden by the sysctl "
+			return err_set(err, code,
+				       "io_uring is forbidden by the sysctl "
 				       "kernel.io_uring_disabled; set it to 0 (Linux 6.1 or later "
 				       "is needed)");
-		return err_set(err, code, "io_uring is forbidden, probably by the seccomp filter of a "
+		return err_set(err, code,
+			       "io_uring is forbidden, probably by the seccomp filter of a "
 			       "container; allow io_uring_setup, io_uring_enter and "
 			       "io_uring_register (Linux 6.1 or later is needed)");
 	case EINVAL:
-		return err_set(err, code, "this kernel's io_uring lacks SINGLE_ISSUER or "
+		return err_set(err, code,
+			       "this kernel's io_uring lacks SINGLE_ISSUER or "
 			       "DEFER_TASKRUN; Linux 6.1 or later is needed");
 	default:
 		return err_set(err, code, "cannot make an io_uring: %s", strerrordesc_np(code));
@@ -78,8 +82,10 @@ static int uring_probe(struct uring *uring, struct err *err)
 		return err_set(err, ENOMEM, "cannot ask io_uring what it can do");
 	for (unsigned i = 0; i < ARRAY_LEN(uring_needed_ops) && rc == 0; i++) {
 		if (!io_uring_opcode_supported(probe, uring_needed_ops[i]))
-			rc = err_set(err, ENOSYS, "this kernel's io_uring lacks operation %u; Linux "
-				     "6.1 or later is needed", uring_needed_ops[i]);
+			rc = err_set(err, ENOSYS,
+				     "this kernel's io_uring lacks operation %u; Linux "
+				     "6.1 or later is needed",
+				     uring_needed_ops[i]);
 	}
 	io_uring_free_probe(probe);
 	return rc;

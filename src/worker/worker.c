@@ -35,10 +35,10 @@ int poll_mode_parse(const char *name, enum poll_mode *mode)
 	return -EINVAL;
 }
 
-#define WORKER_STAT_ROW(member, name_, unit_, help_)                                               \
-	{                                                                                          \
-		.name = (name_), .unit = (unit_), .help = (help_),                                 \
-		.offset = offsetof(struct worker_stats, member)                                    \
+#define WORKER_STAT_ROW(member, name_, unit_, help_)               \
+	{                                                          \
+		.name = (name_), .unit = (unit_), .help = (help_), \
+		.offset = offsetof(struct worker_stats, member)    \
 	}
 
 const struct stat_row worker_stat_rows[] = {

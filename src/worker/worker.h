@@ -74,13 +74,13 @@ struct poller_ops {
 	/* Arm and re-check. True: work arrived, stay hot. Also flushes held notifications. */
 	bool (*prepare_sleep)(struct poller *poller);
 	/*
-	 * Hot again: undo of prepare_sleep. Called once for each prepare_sleep before the next poll,
-	 * also when that said true; not called when the poller is removed in between.
+	 * Hot again: undo of prepare_sleep. Called once for each prepare_sleep before the next
+	 * poll, also when that said true; not called when the poller is removed in between.
 	 */
 	void (*cancel_sleep)(struct poller *poller);
 	/*
-	 * When a cold poller wants to be polled without a kick, or 0 for never. Asked when it leaves
-	 * the hot set. May be NULL.
+	 * When a cold poller wants to be polled without a kick, or 0 for never. Asked when it
+	 * leaves the hot set. May be NULL.
 	 */
 	uint64_t (*next_deadline)(struct poller *poller);
 	/*
@@ -139,8 +139,8 @@ extern const struct stat_row worker_stat_rows[];
 extern const unsigned worker_stat_row_cnt;
 
 struct worker_options {
-	int cpu;      /* pinned there; -1 = not pinned (tests) */
-	unsigned idx; /* for names: thread "pario/w<idx>" */
+	int cpu;             /* pinned there; -1 = not pinned (tests) */
+	unsigned idx;        /* for names: thread "pario/w<idx>" */
 	unsigned sq_entries; /* io_uring submission entries; 0 = default 256 */
 };
 
@@ -176,9 +176,9 @@ void worker_poller_remove(struct poller *poller);
 void worker_poller_wake(struct poller *poller);
 /*
  * Watches kick_fd (borrowed until replaced or removed; -1 = none) and makes the poller hot, for a
- * kick may be pending. Only an eventfd or a pipe is taken: poll() on a descriptor of a file system
- * can hang, and front ends choose this one. 0, -EINVAL for another kind, or -errno; on failure
- * nothing is watched.
+ * kick may be pending. Only an eventfd is taken: front ends choose this descriptor, poll() on one
+ * of a file system can hang, and a pipe that nobody reads fills up. 0, -EINVAL for another kind, or
+ * -errno; on failure nothing is watched.
  */
 int worker_poller_set_kick(struct poller *poller, int kick_fd);
 /*

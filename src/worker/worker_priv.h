@@ -20,10 +20,10 @@
 /* uring.c. Worker only. */
 struct uring {
 	struct io_uring ring;
-	unsigned pending;     /* requests without their last completion, queued ones included */
-	unsigned own_cnt;     /* those of them that are the worker's own: watches, cancellations */
+	unsigned pending; /* requests without their last completion, queued ones included */
+	unsigned own_cnt; /* those of them that are the worker's own: watches, cancellations */
 	unsigned new_watch_cnt; /* watches that were asked for in this turn */
-	uint64_t *entry_stat; /* counts io_uring_enter calls */
+	uint64_t *entry_stat;   /* counts io_uring_enter calls */
 	struct log_limit log_limit;
 };
 
@@ -36,11 +36,11 @@ void uring_wait(struct uring *uring, uint64_t timeout_ns);
 /* Hands what is queued to the kernel, which has taken its references to descriptors afterwards. */
 void uring_submit(struct uring *uring);
 /*
- * Is this a moment for uring_watch()? A descriptor that was ever kicked is readable for ever, so its
- * watch completes as soon as it is there. While the kernel still keeps completions that found the
- * queue full it ends a multishot poll at its first event (seen on 6.1); watches that are armed anew
- * as fast as the kept ones come out would then never come to rest. So not while it keeps some, and
- * in a turn no more than the queue has room for.
+ * Is this a moment for uring_watch()? A descriptor that was ever kicked is readable for ever, so
+ * its watch completes as soon as it is there. While the kernel still keeps completions that found
+ * the queue full it ends a multishot poll at its first event (seen on 6.1); watches that are armed
+ * anew as fast as the kept ones come out would then never come to rest. So not while it keeps some,
+ * and in a turn no more than the queue has room for.
  */
 bool uring_can_watch(const struct uring *uring);
 /*
@@ -69,8 +69,8 @@ unsigned timers_run(struct timers *timers, struct worker *worker, uint64_t now_n
 struct mailbox {
 	/* Any thread */
 	struct worker_call *inbox; /* latest first */
-	int sleeping;              /* the owner is about to sleep or does; whoever clears it rings */
-	int wake_fd;               /* constant while senders exist */
+	int sleeping; /* the owner is about to sleep or does; whoever clears it rings */
+	int wake_fd;  /* constant while senders exist */
 	/* Owner */
 	struct uring *uring;
 	struct uring_op wake;
@@ -126,35 +126,37 @@ struct worker_local_slot {
 };
 
 struct worker {
+	/* Written by senders: a line of its own, which the worker only reads while nobody sends */
+	CACHE_ALIGNED struct mailbox mailbox;
+
+	/* Written by the worker, read by anybody */
+	CACHE_ALIGNED struct worker_stats stats;
+
 	/* Worker only, touched each turn */
 	uint64_t now_ns;
 	struct hotset set;
 	struct timers timers;
-	bool stopping;
 	struct uring uring;
 
 	/* Worker only */
 	struct list_node watches; /* kick watches that are not freed yet */
 	struct worker_local_slot locals[WORKER_LOCAL_MAX_];
 
-	/* Written before the thread runs, constant afterwards */
-	struct evloop *control;
-	struct worker_options options;
-
 	/* Control only */
 	pthread_t thread;
 	struct worker_call stop;
 
+	/* Written before the thread runs, constant afterwards */
+	struct evloop *control;
+	struct worker_options options;
+
 	/* From the thread to worker_new(), by `started` */
-	sem_t started;
 	int start_status;
 	struct err start_err;
+	sem_t started;
 
-	/* Written by senders */
-	CACHE_ALIGNED struct mailbox mailbox;
-
-	/* Written by the worker, read by anybody */
-	CACHE_ALIGNED struct worker_stats stats;
+	/* Worker only: the stop call ran */
+	bool stopping;
 };
 
 #endif

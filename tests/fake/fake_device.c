@@ -6,13 +6,13 @@
 #include "fake/fake_device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fdio.h"
 #include "base/overflow.h"
 
 #define CALLS_BYTES 16384
@@ -31,6 +31,7 @@ struct held {
 	int queue; /* -1: of the device */
 	bool stops;
 	int status;
+	int old_fd; /* -1, or the descriptor that a change replaces */
 };
 
 struct device {
@@ -124,14 +125,30 @@ void fake_device_forget_calls(struct device *device)
 	device->calls[0] = '\0';
 }
 
+static bool fds_open(const struct device_queue_setup *setup)
+{
+	const int fds[] = {setup->kick_fd, setup->call_fd, setup->err_fd};
+
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++) {
+		if (fds[i] >= 0 && fcntl(fds[i], F_GETFD) < 0)
+			return false;
+	}
+	return true;
+}
+
 static void settle(struct device *device, const struct held *held)
 {
 	struct fake_queue *q = held->queue >= 0 ? &device->queues[held->queue] : NULL;
 
+	/* Borrowed: whoever gave them keeps them open until now. */
+	if (held->old_fd >= 0 && fcntl(held->old_fd, F_GETFD) < 0)
+		misuse(device, "a descriptor was closed before its change was acknowledged");
 	if (q && (held->stops || held->status)) {
-		fdio_close(&q->setup.kick_fd);
-		fdio_close(&q->setup.call_fd);
-		fdio_close(&q->setup.err_fd);
+		if (!fds_open(&q->setup))
+			misuse(device, "descriptors were closed while the queue ran");
+		q->setup.kick_fd = -1;
+		q->setup.call_fd = -1;
+		q->setup.err_fd = -1;
 		q->running = false;
 		q->stopping = false;
 		if (held->stops)
@@ -140,11 +157,9 @@ static void settle(struct device *device, const struct held *held)
 	join_done(held->join, held->status);
 }
 
-static void acknowledge(struct device *device, struct join *join, int queue, bool stops, int status)
+static void hold_or_settle(struct device *device, struct held held)
 {
-	struct held held = {.join = join, .queue = queue, .stops = stops, .status = status};
-
-	join_add(join);
+	join_add(held.join);
 	if (!device->holding) {
 		settle(device, &held);
 		return;
@@ -152,6 +167,20 @@ static void acknowledge(struct device *device, struct join *join, int queue, boo
 	if (device->held_cnt == HELD_MAX)
 		abort();
 	device->held[device->held_cnt++] = held;
+}
+
+static void acknowledge(struct device *device, struct join *join, int queue, bool stops, int status)
+{
+	hold_or_settle(device, (struct held){.join = join,
+					     .queue = queue,
+					     .stops = stops,
+					     .status = status,
+					     .old_fd = -1});
+}
+
+static void acknowledge_fd(struct device *device, struct join *join, int queue, int old_fd)
+{
+	hold_or_settle(device, (struct held){.join = join, .queue = queue, .old_fd = old_fd});
 }
 
 void fake_device_hold(struct device *device)
@@ -366,9 +395,6 @@ int device_queue_start(struct device *device, unsigned idx, const struct device_
 	       setup->call_fd >= 0 ? " call" : "", setup->err_fd >= 0 ? " err" : "");
 	ret = check_start(device, idx, setup, err);
 	if (ret) {
-		fdio_close(&taken.kick_fd);
-		fdio_close(&taken.call_fd);
-		fdio_close(&taken.err_fd);
 		return ret;
 	}
 	device->queues[idx].setup = taken;
@@ -404,13 +430,15 @@ uint32_t device_queue_base(const struct device *device, unsigned idx)
 static void set_doorbell(struct device *device, unsigned idx, const char *what, int *slot, int fd,
 			 struct join *join)
 {
+	int old_fd;
+
 	record_next(device);
 	record(device, "%s %u%s", what, idx, fd < 0 ? " none" : "");
 	if (!device_queue_running(device, idx))
 		misuse(device, "a doorbell of a queue that does not run");
-	fdio_close(slot);
+	old_fd = *slot;
 	*slot = fd;
-	acknowledge(device, join, (int)idx, false, 0);
+	acknowledge_fd(device, join, (int)idx, old_fd);
 }
 
 void device_queue_set_call(struct device *device, unsigned idx, int call_fd, struct join *join)

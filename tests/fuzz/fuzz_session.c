@@ -44,7 +44,7 @@ enum op {
 	OP_RELEASE,
 	OP_FAIL_START,
 	OP_CONFIG_CHANGED,
-	OP_READ, /* toggles whether replies are read */
+	OP_READ, /* toggles whether replies are read, and empties the back-end channel */
 	OP_LEAVE,
 	OP_MAX_,
 };
@@ -372,6 +372,19 @@ static void leave(struct run *run)
 	run->front = -1;
 }
 
+/* What one input left in the stock is not to be found by the next. */
+static void drain_stock(void)
+{
+	uint8_t bytes[1024];
+
+	while (recv(channel, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	while (recv(stock[STOCK_SOCKET], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	while (read(stock[STOCK_PIPE_READ], bytes, sizeof(bytes)) > 0)
+		;
+}
+
 static void perform(struct run *run, struct input *in)
 {
 	switch (take(in) % OP_MAX_) {
@@ -401,6 +414,7 @@ static void perform(struct run *run, struct input *in)
 		break;
 	case OP_READ:
 		run->reads = !run->reads;
+		drain_stock();
 		break;
 	case OP_LEAVE:
 		leave(run);
@@ -446,19 +460,6 @@ static void begin(struct run *run, uint8_t how_far)
 		say(run, WIRE_SET_VRING_CALL, 0, 0);
 		say(run, WIRE_SET_VRING_ENABLE, 0, 1);
 	}
-}
-
-/* What one input left in the stock is not to be found by the next. */
-static void drain_stock(void)
-{
-	uint8_t bytes[4096];
-
-	while (recv(channel, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
-	while (recv(stock[STOCK_SOCKET], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
-	while (read(stock[STOCK_PIPE_READ], bytes, sizeof(bytes)) > 0)
-		;
 }
 
 static void note_closed(void *arg)

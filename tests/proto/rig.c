@@ -104,6 +104,7 @@ void rig_init(struct rig *rig, unsigned queues)
 	rig->channel = pair[0];
 	rig->fds[FD_SOCKET] = pair[1];
 	rig->fds[FD_DATAGRAM] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	rig->fds[FD_INET] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	rig->fds[FD_NULL] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	rig->fds[FD_FILE] = disk_file();
 	rig->fds[FD_SHORT] = memory_file(4096);

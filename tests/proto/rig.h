@@ -34,6 +34,7 @@ enum rig_fd {
 	FD_PIPE_WRITE,
 	FD_SOCKET, /* one end of the back-end channel: rig->channel is the other */
 	FD_DATAGRAM,
+	FD_INET,
 	FD_NULL,
 	FD_FILE,  /* on a file system that is not for guest memory */
 	FD_SHORT, /* memfd of one page */

@@ -305,6 +305,9 @@ static const struct rig_step packed_bases[] = {
 	ASK(SET_VRING_BASE, STATE(3, 0)),
 	ASK(SET_VRING_ADDR, RING_IN(3, 0)),
 	ASK(SET_VRING_KICK, U64(0x103), CALLS("start 3 size 100 base 0x0 exact")),
+	/* no features, no format: 0 again */
+	ASK(RESET_DEVICE, EMPTY, CALLS("stop 3; reset")),
+	MSG(GET_VRING_BASE, STATE(2, 0), BASE_IS(2, 0)),
 	ACT(END),
 };
 
@@ -329,10 +332,11 @@ static const struct rig_step resets[] = {
 	ASK(RESET_DEVICE, EMPTY, CALLS("stop 0; stop 1; reset")),
 	GET(GET_STATUS, EMPTY, 0),
 	ASK(SET_VRING_ENABLE, STATE(1, 1)),
-	ASK(SET_FEATURES, U64(F_V1 | F_PROTOCOL), CALLS("features 0x100000000")),
 	ASK(SET_VRING_ADDR, RING_IN(1, 0)),
 	ASK(SET_VRING_KICK, U64(1), FDS(FD_EVENT)),
-	ASK(SET_VRING_NUM, STATE(1, 128), CALLS("start 1 size 128 base 0x0 kick err")),
+	ASK(SET_VRING_NUM, STATE(1, 128)),
+	ASK(SET_FEATURES, U64(F_V1 | F_PROTOCOL),
+	    CALLS("features 0x100000000; start 1 size 128 base 0x0 kick err")),
 	ASK(RESET_DEVICE, EMPTY, CALLS("stop 1; reset")),
 	ASK(RESET_DEVICE, EMPTY, CALLS("reset")),
 	/* rings that need no enabling */

@@ -23,15 +23,9 @@ static void test_right_forms(void **state)
 		const char *canonical;
 		int cnt;
 	} rows[] = {
-		{"0", "0", 1},
-		{"2-3,5", "2-3,5", 3},
-		{"5,3,2", "2-3,5", 3},
-		{"4-4", "4", 1},
-		{"0,1,2,3", "0-3", 4},
-		{"0-1,3-4", "0-1,3-4", 4},
-		{"007", "7", 1},
-		{"0-1023", "0-1023", 1024},
-		{"1023", "1023", 1},
+		{"0", "0", 1},         {"2-3,5", "2-3,5", 3},      {"5,3,2", "2-3,5", 3},
+		{"4-4", "4", 1},       {"0,1,2,3", "0-3", 4},      {"0-1,3-4", "0-1,3-4", 4},
+		{"007", "7", 1},       {"0-1023", "0-1023", 1024}, {"1023", "1023", 1},
 		{"62-66", "62-66", 5},
 	};
 	char buf[64];
@@ -66,7 +60,8 @@ static void test_wrong_forms(void **state)
 		{"0-3,2", "CPU list '0-3,2': CPU 2 appears twice; name each CPU once"},
 		{"2,0-3", "CPU list '2,0-3': CPU 2 appears twice; name each CPU once"},
 		{"1024", "CPU list '1024': '1024' is out of range; CPU numbers are 0 to 1023"},
-		{"0-1024", "CPU list '0-1024': '0-1024' is out of range; CPU numbers are 0 to 1023"},
+		{"0-1024",
+		 "CPU list '0-1024': '0-1024' is out of range; CPU numbers are 0 to 1023"},
 		{"99999999999999999999",
 		 "CPU list '99999999999999999999': '99999999999999999999' is out of range; "
 		 "CPU numbers are 0 to 1023"},

@@ -58,8 +58,11 @@ static void test_utf8_is_kept(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	err_set(&err, EINVAL, "path 'Gr\xc3\xbc\xc3\x9f" "e'");
-	assert_string_equal(err.text, "path 'Gr\xc3\xbc\xc3\x9f" "e'");
+	err_set(&err, EINVAL,
+		"path 'Gr\xc3\xbc\xc3\x9f"
+		"e'");
+	assert_string_equal(err.text, "path 'Gr\xc3\xbc\xc3\x9f"
+				      "e'");
 }
 
 static void test_prefix(void **state)

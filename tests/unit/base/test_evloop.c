@@ -39,13 +39,13 @@ static int teardown(void **state)
 }
 
 /* Turns the loop until the condition holds; fails when that takes for ever. */
-#define turn_until(loop, condition)                                                                \
-	do {                                                                                       \
-		const uint64_t until_ns_ = clock_now_ns() + DEADLINE_NS;                           \
-		while (!(condition)) {                                                             \
-			assert_int_equal(evloop_turn(loop, 100), 0);                               \
-			assert_true(clock_now_ns() < until_ns_);                                   \
-		}                                                                                  \
+#define turn_until(loop, condition)                                      \
+	do {                                                             \
+		const uint64_t until_ns_ = clock_now_ns() + DEADLINE_NS; \
+		while (!(condition)) {                                   \
+			assert_int_equal(evloop_turn(loop, 100), 0);     \
+			assert_true(clock_now_ns() < until_ns_);         \
+		}                                                        \
 	} while (0)
 
 /* --- descriptors --- */
@@ -73,7 +73,8 @@ static void bell_ready(struct evloop_fd *watch, uint32_t events)
 	if (bell->reborn) {
 		evloop_fd_remove(bell->loop, &bell->reborn->watch);
 		assert_int_equal(evloop_fd_add(bell->loop, &bell->reborn->watch,
-					       bell->reborn->watch.fd, EPOLLIN), 0);
+					       bell->reborn->watch.fd, EPOLLIN),
+				 0);
 	}
 }
 

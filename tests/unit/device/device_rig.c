@@ -33,9 +33,12 @@ void rig_check_deadline(uint64_t deadline_ns, const char *what)
 		fail_msg("waited too long for %s", what);
 }
 
-bool rig_fd_open(int fd)
+void rig_fd_back(int fd)
 {
-	return fcntl(fd, F_GETFD) >= 0;
+	if (fd < 0)
+		return;
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	close(fd);
 }
 
 static void wait_finished(struct join *join)

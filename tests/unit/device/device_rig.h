@@ -109,8 +109,8 @@ uint8_t rig_do(struct rig *rig, unsigned idx, uint32_t type, uint64_t sector, ui
 	       uint32_t in_bytes);
 struct blk_stats rig_stats(const struct rig *rig);
 
-/* Is the descriptor number open in this process? */
-bool rig_fd_open(int fd);
+/* The device only borrowed it: it is open (checked), and closed here. -1 is none. */
+void rig_fd_back(int fd);
 uint64_t rig_deadline_ns(void);
 /* Fails the test once the deadline has passed. */
 void rig_check_deadline(uint64_t deadline_ns, const char *what);

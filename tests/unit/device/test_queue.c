@@ -91,9 +91,9 @@ static void test_start_is_refused_with_a_reason(void **state)
 		assert_int_equal(wait.join.pending, 1);
 		if (strncmp(err.text, texts[i], strlen(texts[i])))
 			fail_msg("%s", err.text);
-		assert_false(rig_fd_open(setup.kick_fd));
-		assert_false(rig_fd_open(setup.call_fd));
-		assert_false(rig_fd_open(setup.err_fd));
+		rig_fd_back(setup.kick_fd);
+		rig_fd_back(setup.call_fd);
+		rig_fd_back(setup.err_fd);
 		if (i == 1)
 			rig_queue_start(&rig, 0); /* as it should be */
 	}
@@ -119,7 +119,7 @@ static void test_start_needs_memory(void **state)
 	setup = rig_queue_setup(&rig, 0);
 	assert_int_equal(rig_queue_try_start(&rig, 0, &setup, &err), -EINVAL);
 	assert_string_equal(err.text, "queue 0: there is no memory table");
-	assert_false(rig_fd_open(setup.kick_fd));
+	rig_fd_back(setup.kick_fd);
 	end();
 }
 
@@ -144,9 +144,9 @@ static void test_start_fails_on_the_worker(void **state)
 		assert_int_equal(rig_queue_try_start(&rig, 0, &setup, &err),
 				 i == 0 ? -EMFILE : -EINVAL);
 		assert_false(device_queue_running(rig.device, 0));
-		assert_false(rig_fd_open(setup.kick_fd));
-		assert_false(rig_fd_open(setup.call_fd));
-		assert_false(rig_fd_open(setup.err_fd));
+		rig_fd_back(setup.kick_fd);
+		rig_fd_back(setup.call_fd);
+		rig_fd_back(setup.err_fd);
 		assert_int_equal(fake_storage_channels(storage), 0);
 	}
 	rig_queue_start(&rig, 0);
@@ -169,7 +169,7 @@ static void test_stop_of_what_does_not_run(void **state)
 	device_queue_set_call(rig.device, 1, fd, &wait.join);
 	device_queue_set_err(rig.device, UINT32_MAX, -1, &wait.join);
 	assert_int_equal(wait.join.pending, 1);
-	assert_false(rig_fd_open(fd));
+	rig_fd_back(fd);
 	assert_int_equal(rig_wait_done(&rig, &wait), 0);
 	assert_int_equal(device_queue_base(rig.device, 1), 0);
 	assert_int_equal(device_queue_base(rig.device, 77), 0);

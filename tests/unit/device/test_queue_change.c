@@ -94,9 +94,9 @@ static void test_stop_drains(void **state)
 	assert_int_equal(device_queue_base(rig.device, 0), 10);
 	assert_int_equal(rig_take_used(&rig, 0), 10);
 	assert_int_equal(*rig.queues[0].requests[20].status, RIG_NO_STATUS);
-	assert_false(rig_fd_open(setup.kick_fd));
-	assert_false(rig_fd_open(setup.call_fd));
-	assert_false(rig_fd_open(setup.err_fd));
+	rig_fd_back(setup.kick_fd);
+	rig_fd_back(setup.call_fd);
+	rig_fd_back(setup.err_fd);
 	assert_int_equal(fake_storage_channels(storage), 0);
 	/* It goes on where it stopped. */
 	setup = rig_queue_setup(&rig, 0);
@@ -205,7 +205,7 @@ static void disturb(enum disturbance what, unsigned round)
 		fd = round % 4 == 3 ? -1 : dup(rig.queues[0].call_fd);
 		device_queue_set_call(rig.device, 0, fd, &wait.join);
 		assert_int_equal(rig_wait_done(&rig, &wait), 0);
-		assert_true(old_fd < 0 || !rig_fd_open(old_fd));
+		rig_fd_back(old_fd);
 		rig.queues[0].device_call_fd = fd;
 		break;
 	}
@@ -293,7 +293,7 @@ static void test_move_goes_back(void **state)
 	assert_int_equal(rig_wait_done(&rig, &wait), -ENOMEM);
 	assert_false(device_queue_running(rig.device, 0));
 	assert_int_equal(device_queue_base(rig.device, 0), 2);
-	assert_false(rig_fd_open(rig.queues[0].device_call_fd));
+	rig_fd_back(rig.queues[0].device_call_fd);
 	rig.queues[0].started = false;
 	end();
 }
@@ -391,7 +391,7 @@ static void test_call_fd_is_replaced(void **state)
 	rig_queue_start(&rig, 0);
 	assert_false(ring_arm(rig.queues[0].ring));
 	set_call(given);
-	assert_false(rig_fd_open(rig.queues[0].device_call_fd));
+	rig_fd_back(rig.queues[0].device_call_fd);
 	rig_add(&rig, 0, 0, BLK_T_IN, 0, 0, 512);
 	rig_publish(&rig, 0);
 	wait_signalled(other, "the new call descriptor");
@@ -399,7 +399,7 @@ static void test_call_fd_is_replaced(void **state)
 	assert_int_equal(read(rig.queues[0].call_fd, &cnt, sizeof(cnt)), -1);
 	/* Nobody to call for a while: the call is made up for when there is. */
 	set_call(-1);
-	assert_false(rig_fd_open(given));
+	rig_fd_back(given);
 	assert_false(ring_arm(rig.queues[0].ring));
 	rig_add(&rig, 0, 0, BLK_T_IN, 0, 0, 512);
 	rig_publish(&rig, 0);
@@ -408,7 +408,7 @@ static void test_call_fd_is_replaced(void **state)
 	set_call(given);
 	wait_signalled(other, "the call that was owed");
 	rig_queue_stop(&rig, 0);
-	assert_false(rig_fd_open(given));
+	rig_fd_back(given);
 	close(other);
 	end();
 }
@@ -430,14 +430,14 @@ static void test_err_fd_is_replaced(void **state)
 	rig_wait_open(&wait);
 	device_queue_set_err(rig.device, 0, given, &wait.join);
 	assert_int_equal(rig_wait_done(&rig, &wait), 0);
-	assert_false(rig_fd_open(setup.err_fd));
+	rig_fd_back(setup.err_fd);
 	rig_add(&rig, 0, 0, BLK_T_IN, 0, 0, 512);
 	rig.queues[0].ring->avail->ring[0] = 0xFFFF;
 	rig_publish(&rig, 0);
 	wait_signalled(other, "the new error descriptor");
 	assert_int_equal(read(rig.queues[0].err_fd, &cnt, sizeof(cnt)), -1);
 	rig_queue_stop(&rig, 0);
-	assert_false(rig_fd_open(given));
+	rig_fd_back(given);
 	close(other);
 	end();
 }

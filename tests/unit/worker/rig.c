@@ -6,10 +6,12 @@
 
 #include <dirent.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/fdio.h"
+#include "worker/worker_priv.h"
 
 #define DEADLINE_NS (60 * NS_PER_S)
 
@@ -185,6 +187,8 @@ static uint64_t fake_next_deadline(struct poller *poller)
 	const uint64_t deadline_ns = fake->deadline_ns;
 
 	fake->deadline_ns = 0;
+	if (fake->on_deadline)
+		fake->on_deadline(fake); /* may free it */
 	return deadline_ns;
 }
 
@@ -309,6 +313,34 @@ void fake_drive(struct fake_poller *fake, int kick_fd)
 	__atomic_add_fetch(&fake->work_left, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&fake->armed, __ATOMIC_SEQ_CST))
 		assert_int_equal(fdio_signal(kick_fd), 0);
+}
+
+int kick_fd_new(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void count_watches(struct worker *worker, void *arg)
+{
+	struct list_node *node;
+	struct list_node *next;
+	unsigned cnt = 0;
+
+	list_for_each_safe(node, next, &worker->watches) {
+		cnt++;
+	}
+	*(unsigned *)arg = cnt;
+}
+
+unsigned watch_cnt(struct rig *rig)
+{
+	unsigned cnt;
+
+	rig_call(rig, count_watches, &cnt);
+	return cnt;
 }
 
 static unsigned dir_entry_cnt(const char *path)

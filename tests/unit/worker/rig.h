@@ -46,11 +46,11 @@ void rig_wait_asleep(struct rig *rig);
 void rig_wait_step(uint64_t start_ns);
 
 /* Waits without the control loop; the condition is made true by other threads. */
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		const uint64_t start_ns_ = clock_now_ns();                                         \
-		while (!(condition))                                                               \
-			rig_wait_step(start_ns_);                                                  \
+#define wait_until(condition)                              \
+	do {                                               \
+		const uint64_t start_ns_ = clock_now_ns(); \
+		while (!(condition))                       \
+			rig_wait_step(start_ns_);          \
 	} while (0)
 
 /* A counter that the worker writes and the test reads, or the other way round. */
@@ -69,6 +69,7 @@ struct fake_poller {
 	void (*on_prepare)(struct fake_poller *fake);
 	void (*on_cancel)(struct fake_poller *fake);
 	void (*on_kick)(struct fake_poller *fake);
+	void (*on_deadline)(struct fake_poller *fake);
 	void *arg;
 	/* Written by the worker */
 	unsigned polls;
@@ -98,6 +99,10 @@ void fake_wait_cold(struct rig *rig, struct fake_poller *fake);
  * full fences are sequentially consistent accesses here.
  */
 void fake_drive(struct fake_poller *fake, int kick_fd);
+
+int kick_fd_new(void);
+/* Kick watches that exist, those that wait for their last completion included. */
+unsigned watch_cnt(struct rig *rig);
 
 unsigned open_fd_cnt(void);
 unsigned thread_cnt(void);

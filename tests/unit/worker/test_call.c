@@ -172,7 +172,7 @@ static void *edge_owner(void *arg)
 	while (taken < WAKES) {
 		if (mailbox_take(mailbox)) {
 			set(&edge->taken, ++taken);
-			/* Each time a little later, to meet the sender at every point of its push. */
+			/* Each time a little later, to meet all points of the sender's push. */
 			for (unsigned i = 0; i < taken % 128; i++)
 				fence_compiler();
 		}
