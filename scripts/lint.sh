@@ -14,7 +14,7 @@ step() {
 		echo "ok    $name"
 	else
 		echo "FAIL  $name"
-		printf '%s\n' "$out" | tail -n 60
+		printf '%s\n' "$out" | grep -vE '^[0-9]+ warnings? (generated|treated)' | tail -n 60
 		failed=1
 	fi
 }

@@ -11,10 +11,10 @@
 /* Prints the failed expression and a backtrace to standard error, then aborts. */
 COLD __attribute__((noreturn)) void check_failed(const char *expr, const char *file, int line);
 
-#define CHECK(expr)                                                                                \
-	do {                                                                                       \
-		if (unlikely(!(expr)))                                                             \
-			check_failed(#expr, __FILE__, __LINE__);                                   \
+#define CHECK(expr)                                              \
+	do {                                                     \
+		if (unlikely(!(expr)))                           \
+			check_failed(#expr, __FILE__, __LINE__); \
 	} while (0)
 
 #endif

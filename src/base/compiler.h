@@ -24,10 +24,10 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-#define container_of(ptr, type, member)                                                            \
-	__extension__({                                                                            \
-		__typeof__(((type *)0)->member) *member_ptr_ = (ptr);                              \
-		(type *)(void *)((char *)member_ptr_ - offsetof(type, member));                    \
+#define container_of(ptr, type, member)                                         \
+	__extension__({                                                         \
+		__typeof__(((type *)0)->member) *member_ptr_ = (ptr);           \
+		(type *)(void *)((char *)member_ptr_ - offsetof(type, member)); \
 	})
 
 #define prefetch_read(p) __builtin_prefetch((p), 0, 3)

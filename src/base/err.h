@@ -16,9 +16,9 @@ struct err {
 	char text[ERR_TEXT_BYTES];
 };
 
-#define ERR_INIT                                                                                   \
-	{                                                                                          \
-		0, ""                                                                              \
+#define ERR_INIT      \
+	{             \
+		0, "" \
 	}
 
 /* Fills err (which may be NULL) and returns -code, so that it can end a function. */

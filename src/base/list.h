@@ -46,7 +46,7 @@ static inline void list_remove(struct list_node *node)
 #define list_entry(node, type, member) container_of(node, type, member)
 
 /* The current entry may be removed from within the loop body. */
-#define list_for_each_safe(pos, tmp, head)                                                         \
+#define list_for_each_safe(pos, tmp, head) \
 	for (pos = (head)->next, tmp = pos->next; pos != (head); pos = tmp, tmp = pos->next)
 
 #endif

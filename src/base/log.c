@@ -80,7 +80,7 @@ void log_line(enum log_level level, const char *tag, const char *fmt, ...)
 	va_end(ap);
 	if (more > 0)
 		len += (size_t)more < sizeof(line) - 1 - len ? (size_t)more
-							       : sizeof(line) - 2 - len;
+							     : sizeof(line) - 2 - len;
 	for (size_t i = 0; i < len; i++) {
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
@@ -94,8 +94,7 @@ void log_line(enum log_level level, const char *tag, const char *fmt, ...)
 bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, unsigned *suppressed)
 {
 	*suppressed = 0;
-	if (limit->window_start_ns == 0 ||
-	    now_ns - limit->window_start_ns >= LOG_LIMIT_WINDOW_NS) {
+	if (limit->window_start_ns == 0 || now_ns - limit->window_start_ns >= LOG_LIMIT_WINDOW_NS) {
 		*suppressed = limit->suppressed;
 		limit->window_start_ns = now_ns;
 		limit->printed = 0;

@@ -38,10 +38,10 @@ void log_line(enum log_level level, const char *tag, const char *fmt, ...) PRINT
 #define log_error(tag, ...) log_line(LOG_LEVEL_ERROR, tag, __VA_ARGS__)
 #define log_warn(tag, ...) log_line(LOG_LEVEL_WARN, tag, __VA_ARGS__)
 #define log_info(tag, ...) log_line(LOG_LEVEL_INFO, tag, __VA_ARGS__)
-#define log_debug(tag, ...)                                                                        \
-	do {                                                                                       \
-		if (log_enabled(LOG_LEVEL_DEBUG))                                                  \
-			log_line(LOG_LEVEL_DEBUG, tag, __VA_ARGS__);                               \
+#define log_debug(tag, ...)                                          \
+	do {                                                         \
+		if (log_enabled(LOG_LEVEL_DEBUG))                    \
+			log_line(LOG_LEVEL_DEBUG, tag, __VA_ARGS__); \
 	} while (0)
 
 /* Owned by one thread. At most burst lines in interval_ns; then silence, counted. */

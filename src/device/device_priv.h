@@ -91,8 +91,8 @@ struct device_queue {
 	/* control */
 	bool running; /* from a start that was accepted to the end of the stop */
 	uint32_t base;
-	int kick_fd; /* borrowed while running, else -1 */
-	struct worker *home;          /* the owner */
+	int kick_fd;         /* borrowed while running, else -1 */
+	struct worker *home; /* the owner */
 	struct queue_change change;
 
 	/* control makes and frees it; the owner's from START to STOP */

@@ -47,27 +47,29 @@ static int gmap_check_file(const struct gmap_desc *desc, int fd, const struct gm
 	struct statfs fs;
 
 	if (fstat(fd, st) < 0 || fstatfs(fd, &fs) < 0)
-		return err_set(err, errno, "region at gpa 0x%" PRIx64 ": cannot look at its file: %m",
+		return err_set(err, errno,
+			       "region at gpa 0x%" PRIx64 ": cannot look at its file: %m",
 			       desc->gpa);
 	*page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	if (fs.f_type == HUGETLBFS_MAGIC) {
-		if (fs.f_bsize <= 0 || !is_pow2((uint64_t)fs.f_bsize) || fs.f_bsize > (1l << 30))
+		if (fs.f_bsize <= 0 || !is_pow2((uint64_t)fs.f_bsize) || fs.f_bsize > (1L << 30))
 			return err_set(err, EINVAL,
 				       "region at gpa 0x%" PRIx64 ": odd huge page size %ld",
 				       desc->gpa, (long)fs.f_bsize);
 		*page_bytes = (uint64_t)fs.f_bsize;
 	} else if (fs.f_type != TMPFS_MAGIC && !policy->any_file) {
-		return err_set(err, EINVAL,
-			       "region at gpa 0x%" PRIx64
-			       ": its memory is not shared (file system type 0x%lx; allowed: memfd, "
-			       "tmpfs, hugetlbfs; in QEMU: memory-backend-memfd with share=on)",
-			       desc->gpa, (unsigned long)fs.f_type);
+		return err_set(
+			err, EINVAL,
+			"region at gpa 0x%" PRIx64
+			": its memory is not shared (file system type 0x%lx; allowed: memfd, "
+			"tmpfs, hugetlbfs; in QEMU: memory-backend-memfd with share=on)",
+			desc->gpa, (unsigned long)fs.f_type);
 	}
 	if (!S_ISREG(st->st_mode))
 		return err_set(err, EINVAL, "region at gpa 0x%" PRIx64 ": not a regular file",
 			       desc->gpa);
-	if (st->st_size < 0 || !range_within(desc->mmap_offset_bytes, desc->size_bytes,
-					     (uint64_t)st->st_size))
+	if (st->st_size < 0 ||
+	    !range_within(desc->mmap_offset_bytes, desc->size_bytes, (uint64_t)st->st_size))
 		return err_set(err, EINVAL,
 			       "region at gpa 0x%" PRIx64 ": its file has 0x%" PRIx64
 			       " bytes, the region needs 0x%" PRIx64 " + 0x%" PRIx64,
@@ -99,8 +101,8 @@ int gmap_region_new(const struct gmap_desc *desc, int fd, const struct gmap_poli
 			   MAP_SHARED | MAP_NORESERVE, fd, (off_t)map_offset);
 	if (region->map == MAP_FAILED) {
 		ret = err_set(err, errno,
-			      "region at gpa 0x%" PRIx64 ", size 0x%" PRIx64 ": mmap: %m", desc->gpa,
-			      desc->size_bytes);
+			      "region at gpa 0x%" PRIx64 ", size 0x%" PRIx64 ": mmap: %m",
+			      desc->gpa, desc->size_bytes);
 		free(region);
 		return ret;
 	}

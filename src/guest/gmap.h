@@ -27,8 +27,8 @@ struct gmap_region {
 	uint64_t map_bytes;
 	dev_t dev; /* identity of the file, so that an equal region is mapped once */
 	ino_t ino;
-	unsigned refs;   /* control thread only */
-	int fault_slot;  /* gfault.c */
+	unsigned refs;  /* control thread only */
+	int fault_slot; /* gfault.c */
 };
 
 /*

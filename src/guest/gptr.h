@@ -40,10 +40,10 @@
  */
 #ifdef PARIO_FUZZ_GPTR_HOOK
 __attribute__((weak)) void gptr_fuzz_hook(void);
-#define GPTR_BEFORE_LOAD()                                                                         \
-	do {                                                                                       \
-		if (gptr_fuzz_hook)                                                                \
-			gptr_fuzz_hook();                                                          \
+#define GPTR_BEFORE_LOAD()                \
+	do {                              \
+		if (gptr_fuzz_hook)       \
+			gptr_fuzz_hook(); \
 	} while (0)
 #else
 #define GPTR_BEFORE_LOAD() ((void)0)

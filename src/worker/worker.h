@@ -23,8 +23,9 @@
  *    or later (draining), with worker_call_ack; done_on_control then runs on the control thread.
  * 6. A kick watch is armed when its poller first cools, and again whenever the kernel ended it
  *    (completion without F_MORE: its queue was full): until then the poller is hot and needs none.
- *    Arming looks at the descriptor's level, so a kick in between is not lost. Its memory lives
- *    until its last completion was seen, however early the poller goes (kick.c).
+ *    Arming looks at the descriptor's level, so a kick in between is not lost. While the ring has
+ *    no room for it (uring_can_watch) the poller stays hot. Its memory lives until its last
+ *    completion was seen, however early the poller goes (kick.c).
  */
 #ifndef PARIO_WORKER_WORKER_H
 #define PARIO_WORKER_WORKER_H

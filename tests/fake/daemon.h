@@ -19,7 +19,7 @@ struct daemon_usage {
 	unsigned fds;
 	unsigned mappings;
 	unsigned threads;
-	uint64_t rss_bytes;  /* anonymous and file pages, without shared memory of front ends */
+	uint64_t rss_bytes; /* anonymous and file pages, without shared memory of front ends */
 	uint64_t cpu_ns;
 };
 

@@ -15,8 +15,8 @@
 
 #define WARMUP_CYCLES 100
 #define RSS_SLACK_BYTES (1ull << 20)
-#define PROTOCOL                                                                                   \
-	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG |                       \
+#define PROTOCOL                                                             \
+	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG | \
 	 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIGURE_MEM_SLOTS)
 
 static void ok(struct front *f, int rc, const char *what)
@@ -34,8 +34,7 @@ static struct front *handshake(const char *path, struct shm *shm)
 
 	ok(f, rc, "connect");
 	ok(f, front_negotiate(f, PROTOCOL), "negotiate");
-	ok(f,
-	   front_set_features(f, f->features_offered & ~(1ull << 34) & ~(1ull << 35)),
+	ok(f, front_set_features(f, f->features_offered & ~(1ull << 34) & ~(1ull << 35)),
 	   "features");
 	ok(f, blk_config_get(f, &config), "config");
 	ok(f, front_share_mem(f, shm), "memory");
@@ -132,8 +131,8 @@ static void settle(const struct daemon *daemon, unsigned fds, struct daemon_usag
 static void compare(const char *what, const struct daemon_usage *before,
 		    const struct daemon_usage *after)
 {
-	printf("%s: fds %u -> %u, mappings %u -> %u, threads %u -> %u, rss %llu -> %llu KiB\n", what,
-	       before->fds, after->fds, before->mappings, after->mappings, before->threads,
+	printf("%s: fds %u -> %u, mappings %u -> %u, threads %u -> %u, rss %llu -> %llu KiB\n",
+	       what, before->fds, after->fds, before->mappings, after->mappings, before->threads,
 	       after->threads, (unsigned long long)before->rss_bytes >> 10,
 	       (unsigned long long)after->rss_bytes >> 10);
 	if (after->fds != before->fds)
@@ -167,8 +166,8 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/a.sock", d.dir);
 	snprintf(spec, sizeof(spec), "a,backend=ram,size=16M,queues=4,socket=%s", path);
 	daemon_start(&d,
-		     (const char *[]){argv[1], "--disk", spec, "--workers", "0", "--log-level", "warn",
-				NULL},
+		     (const char *[]){argv[1], "--disk", spec, "--workers", "0", "--log-level",
+				      "warn", NULL},
 		     path);
 	if (shm_new(&shm, &shm_opts) < 0)
 		die("no shared memory");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostile PARIOD: a front end and a guest that do what they must not, each case with a name. After
- * every case the daemon lives, another front end's disk works as before, and the attacked disk takes
- * an honest front end again.
+ * every case the daemon lives, another front end's disk works as before, and the attacked disk
+ * takes an honest front end again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,8 +16,8 @@
 #include "daemon.h"
 #include "driver/blk.h"
 
-#define PROTOCOL                                                                                   \
-	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG |                       \
+#define PROTOCOL                                                             \
+	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG | \
 	 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIGURE_MEM_SLOTS)
 #define DEADLINE_S 20
 
@@ -203,7 +203,8 @@ static void case_address_of_nothing(struct victim *v)
 
 static void case_readable_after_writable(struct victim *v)
 {
-	*desc(v, 0) = (struct vring_desc){data_gpa(v), 1, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1};
+	*desc(v, 0) =
+		(struct vring_desc){data_gpa(v), 1, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1};
 	*desc(v, 1) = (struct vring_desc){data_gpa(v) + 64, 16, 0, 0};
 	bad_chain(v, "order");
 }
@@ -367,7 +368,10 @@ static const struct {
 	const char *name;
 	void (*run)(struct victim *v);
 } cases[] = {
-#define CASE(n) {#n, case_##n}
+#define CASE(n)              \
+	{                    \
+#n, case_##n \
+	}
 	CASE(avail_index_jumps),
 	CASE(head_out_of_range),
 	CASE(same_head_twice),
@@ -414,7 +418,7 @@ int main(int argc, char **argv)
 	snprintf(spec_b, sizeof(spec_b), "b,backend=ram,size=16M,queues=4,socket=%s", honest.path);
 	daemon_start(&d,
 		     (const char *[]){argv[1], "--disk", spec_a, "--disk", spec_b, "--workers", "0",
-				"--log-level", "error", NULL},
+				      "--log-level", "error", NULL},
 		     honest.path);
 	up(&honest, RING_PACKED, 2);
 	reads(&honest, 0, "the honest front end");

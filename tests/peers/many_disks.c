@@ -87,8 +87,8 @@ int main(int argc, char **argv)
 		char *spec;
 
 		args[n++] = "--disk";
-		if (asprintf(&spec, "d%u,backend=null,size=1G,queues=4,socket=%s/%u.sock", i,
-			     d.dir, i) < 0)
+		if (asprintf(&spec, "d%u,backend=null,size=1G,queues=4,socket=%s/%u.sock", i, d.dir,
+			     i) < 0)
 			die("out of memory");
 		args[n++] = spec;
 	}

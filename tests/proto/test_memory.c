@@ -6,10 +6,25 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Mappings of the rig's memory files. */
+static unsigned mapping_cnt(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned cnt = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		cnt += strstr(line, "memfd:rig") != NULL;
+	fclose(maps);
+	return cnt;
+}
 
 static void play(const char *name, const struct rig_step *steps)
 {
@@ -20,8 +35,11 @@ static void play(const char *name, const struct rig_step *steps)
 	rig_connect(&rig);
 	rig_play(&rig, name, rig_hello);
 	rig_play(&rig, name, steps);
+	if (rig.front >= 0)
+		assert_int_equal(mapping_cnt(), device_memory(rig.device)->row_cnt);
 	rig_fini(&rig);
 	assert_int_equal(rig_fd_cnt(), before);
+	assert_int_equal(mapping_cnt(), 0);
 }
 
 #define REGION_AT(g, n, u, o)                                                \
@@ -271,7 +289,9 @@ static void test_under_rings(void **state)
 	rig_play(&rig, "under rings", under_rings);
 	/* without those of the ring */
 	assert_int_equal(rig_fd_cnt(), fds - 2);
+	assert_int_equal(mapping_cnt(), 1);
 	rig_fini(&rig);
+	assert_int_equal(mapping_cnt(), 0);
 }
 
 /* The reply says that the old memory is free: it waits for the requests that use it. */

@@ -238,6 +238,7 @@ static void drop_bytes(const char *name, const struct vu_header *header, bool wa
 	if (want_closed) {
 		assert_false(rig_receive(&rig, &got, &byte, 0));
 		assert_int_equal(vhost_user_stats(rig.vu)->session_errors, 1);
+		assert_int_equal(vhost_user_stats(rig.vu)->messages, 0);
 	} else {
 		rig_spin(&rig);
 		assert_true(rig_silent(&rig));

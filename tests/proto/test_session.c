@@ -384,6 +384,8 @@ static void test_slow_reader(void **state)
 	rig.front = good_front;
 	rig_spin(&rig);
 	assert_false(vhost_user_connected(slow_vu));
+	/* Which is rude, but no error. */
+	assert_int_equal(vhost_user_stats(slow_vu)->session_errors, 0);
 	rig.closed_cb = false;
 	struct vhost_user *good_vu = rig.vu;
 

@@ -116,8 +116,7 @@ static void test_region_offset_not_page_aligned(void **state)
 static void test_lookup_edges(void **state)
 {
 	struct gmap_region *regions[3] = {
-		region_of(0x100000, MIB, 0x7f0000300000),
-		region_of(0, 0xa0000, 0x7f0000000000),
+		region_of(0x100000, MIB, 0x7f0000300000), region_of(0, 0xa0000, 0x7f0000000000),
 		region_of(UINT64_MAX - MIB + 1 - 1, MIB, 0x7f0000800000), /* ends at 2^64 - 1 */
 	};
 	struct gmem *gmem;
