@@ -66,7 +66,7 @@ def load(build, server, seconds, rw="randread", depth=32, notify="poll", bs="4k"
     out = subprocess.run(argv, capture_output=True, text=True, check=False)
     if out.returncode:
         sys.exit(f"{' '.join(argv)}: {out.stderr.strip()}")
-    return json.loads(out.stdout)
+    return json.loads(out.stdout)["results"]["total"]
 
 
 def fio(path, seconds, rw="randread", depth=32, bs="4k"):
@@ -96,7 +96,7 @@ def pairs(label, count, run_a, run_b, a="pario", b="peer", goal=None):
 
 
 def bench_null(build, tmp, count, seconds):
-    ours = pariod(build, tmp, "backend=null,size=1G,queues=2")
+    ours = pariod(build, tmp, "backend=null,size=1G,queues=2,features.packed=true")
     theirs = storage_daemon(tmp, f"driver=null-co,node-name=d0,size={GIB},read-zeroes=off")
     print("null, 4 KiB randread, polled by the load, IOPS (A pario, B qemu-storage-daemon null-co)")
     for depth, goal in ((1, "2.0x"), (32, "2.5x"), (128, "3.0x")):
@@ -140,7 +140,7 @@ def cpu_seconds(pid):
 
 
 def bench_idle(build, tmp):
-    ours = pariod(build, tmp, "backend=null,size=1G,queues=2")
+    ours = pariod(build, tmp, "backend=null,size=1G,queues=2,features.packed=true")
     argv = [f"{build}/pario-bench", "blk", ours.sock, "--rw", "randread", "--iodepth", "1",
             "--notify", "irq", "--rate", "10", "--runtime", "12", "--json"]
     client = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
