@@ -40,6 +40,9 @@ int disk_open_storage(struct disk *disk, struct err *err)
 		.discard = config->discard,
 		.pin_memory = config->pin_memory,
 		.block_size = config->block_size_bytes,
+		.channels = config->channels,
+		.read_us = config->read_us,
+		.write_us = config->write_us,
 	};
 
 	return storage_open(&options, &disk->storage, err);

@@ -80,7 +80,10 @@ struct config_disk {
 	char *name;
 	enum storage_backend backend;
 	char *path;
-	uint64_t size_bytes;       /* 0 = not given */
+	uint64_t size_bytes; /* 0 = not given */
+	uint32_t channels;   /* flash, with the next two */
+	uint32_t read_us;
+	uint32_t write_us;
 	enum config_format format; /* config_given(.., "format") says whether to trust it */
 	bool read_only;
 	enum storage_cache cache;

@@ -16,6 +16,7 @@
 #define SOCKET_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 #define BACKEND_FILE (1u << STORAGE_BACKEND_FILE)
+#define BACKEND_FLASH (1u << STORAGE_BACKEND_FLASH)
 
 /* The names belong to the layers that the values are for; these only bound the index. */
 static const char *choice_backend(unsigned idx)
@@ -95,7 +96,8 @@ static const struct schema_row disk_rows[] = {
 	 .value = "file",
 	 .offset = DISK(backend),
 	 .help = "Where the bytes are: in a file or block device, nowhere (null: writes vanish, "
-		 "reads leave the buffer as it is), or in the daemon's memory (ram)."},
+		 "reads leave the buffer as it is), in the daemon's memory (ram), or there and as "
+		 "slow as a flash drive's channels make it (flash)."},
 	{.key = "path",
 	 .type = SCHEMA_PATH,
 	 .value_in_words = "none: backend file needs one",
@@ -105,12 +107,37 @@ static const struct schema_row disk_rows[] = {
 	 .help = "The image file or block device."},
 	{.key = "size",
 	 .type = SCHEMA_SIZE,
-	 .value_in_words = "the file's own; backends null and ram need one",
+	 .value_in_words = "the file's own; the other backends need one",
 	 .min = 512,
 	 .max = SIZE_MAX_BYTES,
 	 .offset = DISK(size_bytes),
 	 .help = "The disk's size in bytes, a multiple of 512; K, M, G and T stand for powers of "
 		 "1024. With backend file: serve only so much of the file."},
+	{.key = "channels",
+	 .type = SCHEMA_INT,
+	 .value = "32",
+	 .min = 1,
+	 .max = STORAGE_FLASH_CHANNELS_MAX,
+	 .backends = BACKEND_FLASH,
+	 .offset = DISK(channels),
+	 .help = "Channels of the modelled flash drive, which work in parallel; pages of 4 KiB are "
+		 "spread over them in turn, and each serves one at a time."},
+	{.key = "read-us",
+	 .type = SCHEMA_INT,
+	 .value = "80",
+	 .min = 0,
+	 .max = STORAGE_FLASH_US_MAX,
+	 .backends = BACKEND_FLASH,
+	 .offset = DISK(read_us),
+	 .help = "How long a channel takes to read a page, in microseconds."},
+	{.key = "write-us",
+	 .type = SCHEMA_INT,
+	 .value = "200",
+	 .min = 0,
+	 .max = STORAGE_FLASH_US_MAX,
+	 .backends = BACKEND_FLASH,
+	 .offset = DISK(write_us),
+	 .help = "How long a channel takes to program a page, in microseconds."},
 	{.key = "format",
 	 .type = SCHEMA_CHOICE,
 	 .choice = choice_format,

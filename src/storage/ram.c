@@ -21,19 +21,11 @@
 #include "base/compiler.h"
 #include "base/fdio.h"
 #include "guest/iov.h"
-#include "storage/storage_priv.h"
+#include "storage/ram_priv.h"
 
 #define CHUNK_BYTES (64u * 1024)
 /* Zeroing of at most this much is done in place, unless the guest wants the memory freed. */
 #define ZERO_INLINE_BYTES CHUNK_BYTES
-
-struct ram_storage {
-	struct storage base;
-	int fd;
-	uint8_t *map;
-	uint8_t *written; /* one for each chunk, 0 or 1 */
-	uint64_t page_bytes;
-};
 
 static struct ram_storage *ram_of(struct storage *storage)
 {
@@ -66,7 +58,7 @@ static int ram_map(struct ram_storage *ram, uint64_t size_bytes, struct err *err
 	return 0;
 }
 
-static void ram_close(struct storage *storage)
+void ram_close(struct storage *storage)
 {
 	struct ram_storage *ram = ram_of(storage);
 
@@ -76,7 +68,7 @@ static void ram_close(struct storage *storage)
 	fdio_close(&ram->fd);
 }
 
-static int ram_open(struct storage *storage, const struct storage_options *options, struct err *err)
+int ram_open(struct storage *storage, const struct storage_options *options, struct err *err)
 {
 	struct ram_storage *ram = ram_of(storage);
 	int status = storage_open_sized(storage, options, err);
@@ -180,8 +172,7 @@ static bool ram_zero(struct ram_storage *ram, struct storage_op *op)
 	return false;
 }
 
-/* True if the operation is done. */
-static bool ram_do(struct ram_storage *ram, struct storage_op *op, int *result)
+bool ram_do(struct ram_storage *ram, struct storage_op *op, int *result)
 {
 	*result = 0;
 	if (unlikely(!storage_op_within(&ram->base, op))) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The registry of back ends and the contract around them: checks, counters, the failure log.
- * Not a back end: where the bytes are is null.c, ram.c and file*.c.
+ * Not a back end: where the bytes are is null.c, ram.c, flash.c and file*.c.
  */
 #include "storage/storage.h"
 
@@ -21,13 +21,14 @@
 static const char *const kind_names[] = {"read", "write", "flush", "discard", "write zeroes"};
 _Static_assert(ARRAY_LEN(kind_names) == STORAGE_KIND_MAX_, "a name for each kind");
 
-static const char *const backend_names[] = {"file", "null", "ram"};
+static const char *const backend_names[] = {"file", "null", "ram", "flash"};
 _Static_assert(ARRAY_LEN(backend_names) == STORAGE_BACKEND_MAX_, "a name for each back end");
 
 static const struct storage_ops *const backend_ops[] = {
 	[STORAGE_BACKEND_FILE] = &file_storage_ops,
 	[STORAGE_BACKEND_NULL] = &null_storage_ops,
 	[STORAGE_BACKEND_RAM] = &ram_storage_ops,
+	[STORAGE_BACKEND_FLASH] = &flash_storage_ops,
 };
 _Static_assert(ARRAY_LEN(backend_ops) == STORAGE_BACKEND_MAX_, "functions for each back end");
 
@@ -292,9 +293,12 @@ static COLD void storage_op_failed(struct storage_channel *channel, const struct
 
 unsigned storage_reap(struct storage_channel *channel, struct storage_op **ops, unsigned max)
 {
-	struct storage_op *op = channel->done_head;
+	struct storage_op *op;
 	unsigned cnt = 0;
 
+	if (channel->ops->look)
+		channel->ops->look(channel);
+	op = channel->done_head;
 	while (op && cnt < max) {
 		struct storage_op *next = op->next;
 

@@ -11,7 +11,7 @@
  * 2. submit takes a burst and never fails: what cannot be done becomes a completion with a result.
  *    An operation may complete within submit. reap returns what completed since, in any order.
  * 3. Nothing here sleeps on a worker, but for file.c's small synchronous I/O on file systems that
- *    have no asynchronous path (architecture.md section 8). ram copies inside submit.
+ *    have no asynchronous path (architecture.md section 8). ram and flash copy inside submit.
  * 4. storage.c wraps each call: it holds the caller to the contract (CHECK, our own promises only),
  *    counts, and logs failures rate-limited. Back ends need not.
  * 5. A range beyond the capacity is no broken promise, for a shrinking file and a request may
@@ -60,15 +60,19 @@ struct storage_op {
 	struct storage_op *next;
 	struct storage_channel *channel;
 	struct uring_op uring;
-	uint64_t done_bytes;  /* of len_bytes */
-	uint64_t piece_bytes; /* asked for in the request under way */
-	void *scratch;        /* back end's: bounce buffer */
+	uint64_t done_bytes; /* of len_bytes */
+	union {
+		uint64_t piece_bytes; /* file: asked for in the request under way */
+		uint64_t due_ns;      /* flash: when it is done */
+	};
+	void *scratch; /* back end's: bounce buffer */
 };
 
 enum storage_backend {
 	STORAGE_BACKEND_FILE,
 	STORAGE_BACKEND_NULL,
 	STORAGE_BACKEND_RAM,
+	STORAGE_BACKEND_FLASH,
 	STORAGE_BACKEND_MAX_,
 };
 
@@ -84,18 +88,25 @@ enum storage_cache {
 const char *storage_cache_name(enum storage_cache cache);
 int storage_cache_parse(const char *name, enum storage_cache *cache);
 
+/* Bounds of what a modelled flash device can be made of. */
+#define STORAGE_FLASH_CHANNELS_MAX 256
+#define STORAGE_FLASH_US_MAX 1000000
+
 /* Filled by control/ from the schema. Strings are borrowed for the call. */
 struct storage_options {
 	const char *name; /* the disk's, for texts and tags */
 	enum storage_backend backend;
 	const char *path;    /* file */
-	uint64_t size_bytes; /* ram, null: required; file: 0 = all of it, else at most this */
+	uint64_t size_bytes; /* file: 0 = all of it, else at most this; others: required */
 	bool read_only;
 	enum storage_cache cache; /* file */
 	bool format_raw;          /* `format: raw` was given: take a file that looks like qcow2 */
 	bool discard;             /* punch holes / discard; false: completes without doing so */
 	bool pin_memory;          /* not available in this version: an error of storage_open() */
 	uint32_t block_size;      /* 0 = from the back end (512 or the device's logical size) */
+	uint32_t channels;        /* flash: from 1 on */
+	uint32_t read_us;         /* flash: of one page by one channel */
+	uint32_t write_us;        /* flash */
 };
 
 /* Filled at open; capacity changes only by storage_refresh(). */

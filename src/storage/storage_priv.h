@@ -37,10 +37,16 @@ struct storage_ops {
 	/* Worker. Each operation is completed, now or later, by storage_channel_complete(). */
 	void (*submit)(struct storage_channel *channel, struct storage_op *const *ops,
 		       unsigned cnt);
+	/*
+	 * Worker. Puts what is done by now on the done list; called at the start of each reap. NULL
+	 * for back ends that put it there without being asked.
+	 */
+	void (*look)(struct storage_channel *channel);
 };
 
 extern const struct storage_ops null_storage_ops;
 extern const struct storage_ops ram_storage_ops;
+extern const struct storage_ops flash_storage_ops;
 extern const struct storage_ops file_storage_ops;
 
 struct storage {

@@ -22,6 +22,7 @@ const struct place places[] = {
 	{"loop 4096, O_DIRECT", PLACE_LOOP_4096, STORAGE_CACHE_NONE},
 	{"loop 4096, writeback", PLACE_LOOP_4096, STORAGE_CACHE_WRITEBACK},
 	{"ram", PLACE_RAM, STORAGE_CACHE_NONE},
+	{"flash", PLACE_FLASH, STORAGE_CACHE_NONE},
 };
 const unsigned place_cnt = ARRAY_LEN(places);
 
@@ -35,9 +36,13 @@ bool placed_open(struct harness *h, const struct place *place, uint64_t size_byt
 	placed->place = place;
 	placed->loop.fd = -1;
 	options.discard = true;
-	if (place->kind == PLACE_RAM) {
-		options.backend = STORAGE_BACKEND_RAM;
+	if (place->kind == PLACE_RAM || place->kind == PLACE_FLASH) {
+		options.backend = place->kind == PLACE_RAM ? STORAGE_BACKEND_RAM
+							   : STORAGE_BACKEND_FLASH;
 		options.size_bytes = size_bytes;
+		options.channels = 7;
+		options.read_us = 5;
+		options.write_us = 9;
 	} else {
 		if (place->kind == PLACE_TMPFS_FILE)
 			snprintf(placed->path, sizeof(placed->path), "%s", h->tmpfs);

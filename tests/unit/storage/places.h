@@ -14,6 +14,7 @@ enum place_kind {
 	PLACE_LOOP_512,
 	PLACE_LOOP_4096,
 	PLACE_RAM,
+	PLACE_FLASH,
 };
 
 struct place {
@@ -28,7 +29,7 @@ extern const unsigned place_cnt;
 /* An open disk somewhere. */
 struct placed {
 	const struct place *place;
-	char path[256]; /* of the file or device; empty for ram */
+	char path[256]; /* of the file or device; empty for ram and flash */
 	struct harness_loop loop;
 	struct storage *storage;
 	struct storage_channel *channel;
