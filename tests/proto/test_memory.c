@@ -73,6 +73,10 @@ static void play(const char *name, const struct rig_step *steps)
 
 static const struct rig_step tables[] = {
 	ASK(SET_MEM_TABLE, EIGHT, FDS_EIGHT, CALLS("memory 8")),
+	/* one descriptor more than a message has room for: which are they? */
+	REFUSED(SET_MEM_TABLE, EIGHT,
+		FDS(FD_MEM, FD_MEM + 1, FD_MEM + 2, FD_MEM + 3, FD_MEM + 4, FD_MEM + 5, FD_MEM + 6,
+		    FD_MEM + 7, FD_MEM + 8)),
 	/* counts that do not fit */
 	REFUSED(SET_MEM_TABLE, NINE_CLAIMED, FDS_EIGHT),
 	REFUSED(SET_MEM_TABLE, ONE_FIELD(0xffffffff, 1, GPA(0), 0x1000, UVA(0), 0), FDS(FD_MEM)),

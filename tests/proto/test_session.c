@@ -65,24 +65,32 @@ static void test_byte_by_byte(void **state)
 	assert_int_equal(rig_fd_cnt(), before);
 }
 
-/* A descriptor with every byte is more than any message has. */
+/* Eight descriptors, a byte each, are as good as eight at once; a ninth later is one too many. */
 static void test_descriptor_with_every_byte(void **state)
 {
-	static const enum rig_fd fds[] = {FD_EVENT};
-	const struct rig_payload table = TABLE1(0);
+	struct rig_payload table = {.size = 8 + 8 * 32, .as.table = {.region_cnt = 8}};
 	unsigned before = rig_fd_cnt();
 	struct packet p;
-	struct rig rig;
-	size_t size = pack(&p, VU_SET_MEM_TABLE, NEED, &table.as, table.size);
 
 	(void)state;
-	rig_init(&rig, 1);
-	rig_connect(&rig);
-	rig_play(&rig, "descriptor with every byte", rig_hello);
-	for (size_t i = 0; i < size; i++)
-		rig_send(&rig, (const uint8_t *)&p + i, 1, fds, 1);
-	expect_u64(&rig, VU_SET_MEM_TABLE, 1);
-	rig_fini(&rig);
+	for (unsigned r = 0; r < 8; r++)
+		table.as.table.region[r] = (struct vu_mem_region)REGION(r);
+	for (unsigned fd_cnt = 8; fd_cnt <= 9; fd_cnt++) {
+		size_t size = pack(&p, VU_SET_MEM_TABLE, NEED, &table.as, table.size);
+		struct rig rig;
+
+		rig_init(&rig, 1);
+		rig_connect(&rig);
+		rig_play(&rig, "descriptor with every byte", rig_hello);
+		for (unsigned i = 0; i < size; i++) {
+			enum rig_fd fd = (enum rig_fd)(FD_MEM + i % 8);
+
+			rig_send(&rig, (const uint8_t *)&p + i, 1, &fd, i < fd_cnt ? 1 : 0);
+		}
+		expect_u64(&rig, VU_SET_MEM_TABLE, fd_cnt == 9);
+		assert_int_equal(device_memory(rig.device)->row_cnt, fd_cnt == 9 ? 1 : 8);
+		rig_fini(&rig);
+	}
 	assert_int_equal(rig_fd_cnt(), before);
 }
 

@@ -50,7 +50,8 @@ const char *fake_root_new(void)
 	return root;
 }
 
-static void below_root(char *path, size_t size, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void below_root(char *path, size_t size,
+							     const char *fmt, va_list args)
 {
 	int len = snprintf(path, size, "%s/", root);
 
