@@ -8,6 +8,10 @@
 #include "rig.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 /* Said again here, apart from the back end's own table. */
 struct rule {
@@ -446,6 +450,56 @@ static void test_config_contents(void **state)
 	rig_fini(&rig);
 }
 
+static const struct rig_step to_be_logged[] = {
+	REFUSED(SET_VRING_NUM, STATE(1, 65536)),
+	{.request = 77, .flags = NEED, .answer = ANSWER_NACK},
+	REFUSED(SET_VRING_NUM, STATE(9, 128)),
+	REFUSED(SET_FEATURES, U64(BIT(63)), CALLS("features 0x8000000000000000")),
+	REFUSED(SET_VRING_NUM, STATE(1, 0)),
+	REFUSED(SET_VRING_NUM, STATE(1, 32769)),
+	REFUSED(SET_VRING_NUM, STATE(1, 32770)),
+	MSG(SET_VRING_NUM, STATE(1, 0), REPLY(CLOSED, 0), CALLS("memory none; reset")),
+	ACT(END),
+};
+
+/* Each refusal is a line with the device, the request and the values; a flood of them is not. */
+static void test_log(void **state)
+{
+	static const char *const lines[] = {
+		"warn  rig: SET_VRING_NUM refused: ring 1: size 65536, must be 1 to 32768\n",
+		"warn  rig: request 77 refused: no such request\n",
+		"warn  rig: SET_VRING_NUM refused: ring 9 does not exist, there are 4\n",
+		"warn  rig: SET_FEATURES refused: 0x8000000000000000 was not offered\n",
+	};
+	static char text[8192];
+	struct rig rig;
+	int real, file = memfd_create("log", MFD_CLOEXEC);
+	unsigned cnt = 0;
+
+	(void)state;
+	rig_init(&rig, 4);
+	real = dup(STDERR_FILENO);
+	assert_true(dup2(file, STDERR_FILENO) >= 0);
+	log_set_level(LOG_LEVEL_INFO);
+	rig_connect(&rig);
+	rig_play(&rig, "log", rig_hello);
+	rig_play(&rig, "log", to_be_logged);
+	log_set_level(LOG_LEVEL_ERROR);
+	assert_true(dup2(real, STDERR_FILENO) >= 0);
+	assert_true(pread(file, text, sizeof(text) - 1, 0) > 0);
+	for (unsigned i = 0; i < 4; i++) {
+		if (!strstr(text, lines[i]))
+			rig_fail(&rig, "\"%s\" is not in \"%s\"", lines[i], text);
+	}
+	/* Five in all, the connection among them; what is about the endpoint itself comes too. */
+	for (const char *at = strstr(text, "refused"); at; at = strstr(at + 1, "refused"))
+		cnt++;
+	assert_int_equal(cnt, 4);
+	close(real);
+	close(file);
+	rig_fini(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_config_contents),
+		cmocka_unit_test(test_log),
 	};
 
 	return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);

@@ -9,7 +9,8 @@
 #include "driver/ring.h"
 
 /* Rewritten this often while disarmed, a used_event is never reached (see split_disarm). */
-#define EVENT_AGE_MAX 0x4000
+#define EVENT_BEHIND 0x4000
+#define EVENT_AGE_MAX 0x8000
 
 static inline uint16_t load16(const __virtio16 *p)
 {
@@ -213,8 +214,11 @@ static void split_disarm(struct ring *r)
 		store16(&r->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 		return;
 	}
-	/* 2.7.7.1: flags stay 0. An event just behind is the furthest from being reached. */
-	r->event_written = (uint16_t)(r->used_idx - 1);
+	/*
+	 * 2.7.7.1: flags stay 0. The event is behind, but not just behind: a device that is between
+	 * publishing a burst and asking whether to call would find it among what it has just used.
+	 */
+	r->event_written = (uint16_t)(r->used_idx - EVENT_BEHIND);
 	store16(&r->avail->ring[r->size], r->event_written);
 }
 
