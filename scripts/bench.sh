@@ -4,4 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build check
+echo "== micro-benchmarks"
+"${1:-build}"/tests/bench/bench_virtqueue
+echo "== peers"
 exec python3 tests/bench/compare.py "${1:-build}" "${@:2}"
