@@ -219,6 +219,82 @@ void device_ring_stats_add(struct virtqueue_stats *sum, const struct virtqueue_s
 		to[i] += stat_read(&from[i]);
 }
 
+void device_tune(struct device *device, const struct device_tuning *tuning, struct join *join)
+{
+	(void)join;
+	device->tuning = *tuning;
+}
+
+const struct device_tuning *device_tuning(const struct device *device)
+{
+	return &device->tuning;
+}
+
+struct worker *const *device_workers(const struct device *device, unsigned *cnt)
+{
+	*cnt = device->worker_cnt;
+	return device->workers;
+}
+
+int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
+		       struct err *err)
+{
+	struct worker **copy = calloc(cnt, sizeof(void *));
+
+	if (!copy)
+		return err_set(err, ENOMEM, "no memory for %u workers", cnt);
+	memcpy(copy, workers, cnt * sizeof(void *));
+	free(device->workers);
+	device->workers = copy;
+	device->worker_cnt = cnt;
+	return 0;
+}
+
+void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker)
+{
+	(void)device;
+	(void)idx;
+	(void)worker;
+}
+
+void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg)
+{
+	device->changed = changed;
+	device->changed_arg = arg;
+}
+
+bool device_queue_view(const struct device *device, unsigned idx, struct device_queue_view *view)
+{
+	memset(view, 0, sizeof(*view));
+	view->running = device_queue_running(device, idx);
+	view->worker = device_queue_worker(device, idx);
+	return view->running;
+}
+
+const struct stat_table *device_stat_tables(const struct device *device, unsigned *cnt)
+{
+	static const struct stat_table none[1];
+
+	(void)device;
+	*cnt = 0;
+	return none;
+}
+
+void device_queue_stats(const struct device *device, unsigned idx, unsigned table, void *out)
+{
+	(void)device;
+	(void)idx;
+	(void)table;
+	(void)out;
+}
+
+void device_stats(const struct device *device, unsigned table, void *sum)
+{
+	(void)device;
+	(void)table;
+	(void)sum;
+}
+
 void device_reset(struct device *device)
 {
 	CHECK(!device->running_cnt);

@@ -8,12 +8,13 @@
  * 1. struct device is the control side: one front end at a time drives it through the functions
  *    below, all of them on the control thread. Those that reach running queues take a struct join,
  *    add themselves to it (join_add) if there is anything to wait for, and are done when it
- *    finishes: the caller opens it (join_open) and holds its own reference across the call. One
- *    change a queue at a time; the next begins when the join of the last has finished. A change
- *    of memory concerns all queues that run.
+ *    finishes: the caller opens it (join_open) and holds its own reference across the call. There
+ *    are two askers: the front end, and the operator (move and tune, which say so). Each has one
+ *    change of a queue under way at a time; when both have, the later waits for the other by
+ *    itself. A change of memory concerns all queues that run.
  * 2. A queue that was started is owned by one worker: prepared on control, opened and polled there.
  * 3. device_queue_stop lets what is in flight complete, then hands the queue back; the vring base
- *    is exact from then on. Stop, move and memory change are the same steps.
+ *    is exact from then on.
  * 4. Descriptors (kick, call, err) given to a queue stay the caller's, who keeps them open until
  *    the queue has stopped, or the join of the change that replaced them has finished. One of each
  *    a queue is what a thousand disks can afford. Those that are to be signalled have passed
@@ -27,6 +28,8 @@
 
 #include "base/err.h"
 #include "base/evloop.h"
+#include "base/latency.h"
+#include "base/stat.h"
 #include "guest/gmem.h"
 #include "virtqueue/virtqueue.h"
 #include "worker/join.h"
@@ -116,9 +119,10 @@ void device_queue_stop(struct device *device, unsigned idx, struct join *join);
 /* The base at which it stopped, or the one it was started with; 0 if it never ran. */
 uint32_t device_queue_base(const struct device *device, unsigned idx);
 /*
- * Hands a running queue to another worker: stop, drain and start by the same path, at the same
- * base, with the same descriptors. If the worker cannot take it, it goes back where it was and the
- * join hears the error.
+ * Operator. Hands a running queue to another worker, without draining: that one takes over parsing
+ * at once; what is in flight is finished by the worker that submitted it and given back to the
+ * driver by the new one. If the worker cannot take it, it goes back where it was and the join hears
+ * the error. A queue that does not run (any more): nothing to wait for.
  */
 void device_queue_move(struct device *device, unsigned idx, struct worker *worker,
 		       struct join *join);
@@ -127,6 +131,56 @@ struct worker *device_queue_worker(const struct device *device, unsigned idx);
 /* Replace the call or err fd of a running queue (borrowed; -1 = none). Else: nothing. */
 void device_queue_set_call(struct device *device, unsigned idx, int call_fd, struct join *join);
 void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struct join *join);
+
+/* What may change while queues run. */
+struct device_tuning {
+	enum poll_mode poll_mode;
+	uint64_t poll_max_ns;
+	struct coalesce_config coalesce;
+};
+
+/* Operator. For the queues that run, which take it before the join finishes, and all later ones. */
+void device_tune(struct device *device, const struct device_tuning *tuning, struct join *join);
+const struct device_tuning *device_tuning(const struct device *device);
+
+/* The workers that may serve the device's queues. */
+struct worker *const *device_workers(const struct device *device, unsigned *cnt);
+/*
+ * Replaces them (copied, at least one). Queues that run elsewhere stay there until they are moved.
+ * 0 or -EINVAL / -ENOMEM with text; nothing has changed then.
+ */
+int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
+		       struct err *err);
+/* Where queue idx starts from its next start on; NULL: in the order of queues over the workers. */
+void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker);
+
+/* changed(arg) is told after a queue has started or stopped; NULL to leave. One at a time. */
+void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg);
+
+/* A queue at this moment. */
+struct device_queue_view {
+	bool running;
+	bool packed;
+	struct worker *worker; /* NULL unless it runs */
+	uint32_t size;
+	unsigned in_flight;
+	enum virtqueue_fault fault;
+	uint64_t window_ns;     /* how long it is polled without work now; UINT64_MAX: always */
+	struct latency latency; /* from fetched to given back, over all its runs */
+};
+
+/* False, and a view of zeroes, for a queue that was never started. */
+bool device_queue_view(const struct device *device, unsigned idx, struct device_queue_view *view);
+
+/*
+ * The tables of counters that each queue has, over all its runs: "queue", "requests", "ring",
+ * "storage" (in the order that they have for the device).
+ */
+const struct stat_table *device_stat_tables(const struct device *device, unsigned *cnt);
+/* Copies a queue's counters of one table into out (its bytes); zeroes if it was never started. */
+void device_queue_stats(const struct device *device, unsigned idx, unsigned table, void *out);
+/* The same summed over all queues. */
+void device_stats(const struct device *device, unsigned table, void *sum);
 
 /* Sums over the queues' rings, also over those that have stopped. */
 void device_ring_stats(const struct device *device, struct virtqueue_stats *sum);

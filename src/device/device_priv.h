@@ -120,6 +120,9 @@ struct device {
 	/* control */
 	uint64_t acked;
 	struct gmem *memory; /* one reference; NULL before the first */
+	struct device_tuning tuning;
+	void (*changed)(void *arg);
+	void *changed_arg;
 	const struct device_front_ops *front_ops;
 	void *front;
 	unsigned running_cnt; /* queues */

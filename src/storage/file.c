@@ -117,7 +117,7 @@ bool file_op_retried(struct file_channel *channel, struct storage_op *op, int re
 	}
 	if (++op->attempts > RETRY_MAX)
 		return false;
-	stat_inc(&channel->base.stats.retries);
+	stat_inc(&channel->base.stats->retries);
 	if (res == -EINTR) {
 		file_op_continue(channel, op);
 		return true;
@@ -135,7 +135,7 @@ void file_op_refuse_unaligned(struct file_channel *channel, struct storage_op *o
 	struct file_storage *file = file_channel_file(channel);
 	unsigned held_back;
 
-	stat_inc(&channel->base.stats.unaligned_writes);
+	stat_inc(&channel->base.stats->unaligned_writes);
 	if (log_limit_pass(&channel->unaligned_limit, worker_now_ns(channel->base.worker),
 			   &held_back))
 		log_warn(file->base.tag,
@@ -175,10 +175,10 @@ static ssize_t file_sync_call(struct file_channel *channel, const struct file_st
 		res = -errno;
 	end_ns = clock_now_ns();
 	channel->sync_left_bytes -= (uint32_t)op->len_bytes;
-	stat_inc(&channel->base.stats.sync_calls);
+	stat_inc(&channel->base.stats->sync_calls);
 	if (end_ns - start_ns > SYNC_SLOW_NS) {
 		channel->async_until_ns = end_ns + SYNC_PAUSE_NS;
-		stat_inc(&channel->base.stats.sync_slow);
+		stat_inc(&channel->base.stats->sync_slow);
 	}
 	return res;
 }
@@ -202,7 +202,7 @@ static bool file_sync_try(struct file_channel *channel, struct storage_op *op)
 	}
 	if (res > 0) {
 		op->done_bytes = (uint64_t)res;
-		stat_inc(&channel->base.stats.retries);
+		stat_inc(&channel->base.stats->retries);
 	}
 	/* An error, EAGAIN first of all, is io_uring's to find again: one place judges them. */
 	return false;

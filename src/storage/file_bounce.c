@@ -115,14 +115,14 @@ void file_bounce_continue(struct file_channel *channel, struct storage_op *op)
 
 	if (!op->scratch) {
 		if (op->done_bytes == 0)
-			stat_inc(&channel->base.stats.bounced);
+			stat_inc(&channel->base.stats->bounced);
 		op->scratch = file_bounce_take(channel, &failed);
 		if (failed) {
 			storage_channel_complete(&channel->base, op, -ENOMEM);
 			return;
 		}
 		if (!op->scratch) {
-			stat_inc(&channel->base.stats.bounce_waits);
+			stat_inc(&channel->base.stats->bounce_waits);
 			file_bounce_wait(channel, op);
 			return;
 		}
@@ -178,7 +178,7 @@ void file_bounce_done(struct file_channel *channel, struct storage_op *op, int r
 	} else {
 		CHECK((uint64_t)res <= op->piece_bytes);
 		if ((uint64_t)res < op->piece_bytes)
-			stat_inc(&channel->base.stats.retries);
+			stat_inc(&channel->base.stats->retries);
 		if (!file_bounce_advance(channel, op, (uint64_t)res))
 			result = -EIO;
 	}

@@ -125,6 +125,6 @@ void file_io_done(struct file_channel *channel, struct storage_op *op, int res)
 		return;
 	}
 	if ((uint64_t)res < op->piece_bytes)
-		stat_inc(&channel->base.stats.retries);
+		stat_inc(&channel->base.stats->retries);
 	file_io_continue(channel, op);
 }

@@ -183,7 +183,7 @@ void file_range_done(struct file_channel *channel, struct storage_op *op, int re
 	}
 	CHECK((uint64_t)res <= op->piece_bytes);
 	if ((uint64_t)res < op->piece_bytes)
-		stat_inc(&channel->base.stats.retries);
+		stat_inc(&channel->base.stats->retries);
 	op->done_bytes += (uint64_t)res;
 	if (res == 0)
 		storage_channel_complete(&channel->base, op, -EIO);

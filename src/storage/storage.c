@@ -35,9 +35,10 @@ _Static_assert(ARRAY_LEN(backend_ops) == STORAGE_BACKEND_MAX_, "functions for ea
 static const char *const cache_names[] = {"none", "writeback"};
 _Static_assert(ARRAY_LEN(cache_names) == STORAGE_CACHE_MAX_, "a name for each cache mode");
 
-#define ROW(member, name, unit, help)                                    \
-	{                                                                \
-		name, unit, help, offsetof(struct storage_stats, member) \
+#define ROW(member, name_, unit_, help_)                           \
+	{                                                          \
+		.name = (name_), .unit = (unit_), .help = (help_), \
+		.offset = offsetof(struct storage_stats, member)   \
 	}
 
 const struct stat_row storage_stat_rows[] = {
@@ -216,6 +217,7 @@ int storage_channel_open(struct storage *storage, struct worker *worker,
 	channel->storage = storage;
 	channel->worker = worker;
 	channel->done_tail = &channel->done_head;
+	channel->stats = &channel->own_stats;
 	if (ops->channel_open)
 		status = ops->channel_open(channel, err);
 	if (status < 0) {
@@ -278,7 +280,7 @@ static COLD void storage_op_failed(struct storage_channel *channel, const struct
 	const char *why = strerrordesc_np(-op->result);
 	unsigned held_back;
 
-	stat_inc(&channel->stats.errors[op->kind]);
+	stat_inc(&channel->stats->errors[op->kind]);
 	if (!log_limit_pass(&channel->log_limit, worker_now_ns(channel->worker), &held_back))
 		return;
 	if (held_back)
@@ -302,11 +304,11 @@ unsigned storage_reap(struct storage_channel *channel, struct storage_op **ops, 
 	while (op && cnt < max) {
 		struct storage_op *next = op->next;
 
-		stat_inc(&channel->stats.ops[op->kind]);
+		stat_inc(&channel->stats->ops[op->kind]);
 		if (unlikely(op->result < 0))
 			storage_op_failed(channel, op);
 		else if (op->kind != STORAGE_FLUSH)
-			stat_add(&channel->stats.bytes[op->kind], op->len_bytes);
+			stat_add(&channel->stats->bytes[op->kind], op->len_bytes);
 		ops[cnt++] = op;
 		op = next;
 	}
@@ -328,7 +330,19 @@ void storage_channel_on_complete(struct storage_channel *channel, void (*fn)(voi
 	channel->completed_arg = arg;
 }
 
+void storage_channel_count_in(struct storage_channel *channel, struct storage_stats *stats)
+{
+	channel->stats = stats;
+}
+
+int storage_channel_map_guest(struct storage_channel *channel, struct gmem *memory)
+{
+	(void)channel;
+	(void)memory;
+	return 0;
+}
+
 const struct storage_stats *storage_channel_stats(const struct storage_channel *channel)
 {
-	return &channel->stats;
+	return channel->stats;
 }

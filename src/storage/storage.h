@@ -27,6 +27,7 @@
 
 #include "base/err.h"
 #include "base/stat.h"
+#include "guest/gmem.h"
 #include "worker/uring.h"
 #include "worker/worker.h"
 
@@ -175,6 +176,19 @@ unsigned storage_pending(const struct storage_channel *channel);
  * reap; it must not submit or close.
  */
 void storage_channel_on_complete(struct storage_channel *channel, void (*fn)(void *arg), void *arg);
+/*
+ * Counters go there from now on, which must live as long as the channel. Without it a channel
+ * counts in a struct of its own, which ends with it.
+ */
+void storage_channel_count_in(struct storage_channel *channel, struct storage_stats *stats);
+/*
+ * Guest memory is now `memory` (borrowed until the next call or the close; NULL: none), in which
+ * the buffers of every later operation lie. Operations submitted before may still use the former;
+ * the caller keeps that alive until they are reaped. Registers it with the kernel where the disk
+ * was opened with pin_memory, which takes its time. 0 or -errno, logged: then operations go on
+ * without registered memory. Worker.
+ */
+int storage_channel_map_guest(struct storage_channel *channel, struct gmem *memory);
 /* Any thread. */
 const struct storage_stats *storage_channel_stats(const struct storage_channel *channel);
 

@@ -69,7 +69,8 @@ struct storage_channel {
 	void (*completed)(void *arg);
 	void *completed_arg;
 	struct log_limit log_limit;
-	struct storage_stats stats; /* read by anybody */
+	struct storage_stats *stats; /* its own, or the submitter's; read by anybody */
+	struct storage_stats own_stats;
 };
 
 /* Puts an operation on the done list; for submit's own loop, where nobody is to be woken. */

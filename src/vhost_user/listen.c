@@ -44,6 +44,7 @@ struct vhost_user {
 	struct evloop_fd listener; /* watch; fd -1 where nothing listens */
 	struct evloop_timer timer; /* client: next attempt; else: accept again */
 	uint64_t retry_ns;
+	pid_t peer_pid;           /* of the session; 0 unknown */
 	uint64_t messages_before; /* stats.messages at the start of the session */
 	struct session *session;  /* NULL: none */
 	int retry_code;           /* client: why the last attempt failed, so that it is said once */
@@ -151,15 +152,25 @@ static void endpoint_session_ended(void *arg)
 	endpoint_wait(vu);
 }
 
-static void endpoint_log_peer(struct vhost_user *vu, int fd, const char *what)
+/* 0: unknown. */
+static pid_t endpoint_peer_pid(int fd)
 {
 	struct ucred peer = {0};
 	socklen_t len = sizeof(peer);
 
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid < 0)
+		return 0;
+	return peer.pid;
+}
+
+static void endpoint_log_peer(struct vhost_user *vu, int fd, const char *what)
+{
+	pid_t pid = endpoint_peer_pid(fd);
+
 	if (!endpoint_may_log(vu))
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0)
-		log_info(vu->tag, "%s (process %d)", what, (int)peer.pid);
+	if (pid > 0)
+		log_info(vu->tag, "%s (process %d)", what, (int)pid);
 	else
 		log_info(vu->tag, "%s", what);
 }
@@ -179,6 +190,7 @@ static int endpoint_serve(struct vhost_user *vu, int fd, struct err *err)
 	};
 	int ret;
 
+	vu->peer_pid = endpoint_peer_pid(fd);
 	endpoint_log_peer(vu, fd, "front end connected");
 	vu->messages_before = vu->stats.messages;
 	ret = session_new(&options, &vu->session, err);
@@ -345,6 +357,11 @@ void vhost_user_close(struct vhost_user *vu, void (*closed)(void *arg), void *ar
 bool vhost_user_connected(const struct vhost_user *vu)
 {
 	return vu->session && !session_is_leaving(vu->session);
+}
+
+pid_t vhost_user_peer_pid(const struct vhost_user *vu)
+{
+	return vhost_user_connected(vu) ? vu->peer_pid : 0;
 }
 
 const struct vhost_user_stats *vhost_user_stats(const struct vhost_user *vu)

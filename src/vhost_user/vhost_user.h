@@ -60,6 +60,11 @@ int vhost_user_open(struct evloop *loop, struct device *device,
 void vhost_user_close(struct vhost_user *vu, void (*closed)(void *arg), void *arg);
 
 bool vhost_user_connected(const struct vhost_user *vu);
+/*
+ * Process of the connected front end (SO_PEERCRED, as it was when it connected); 0: none, or one
+ * outside our namespace.
+ */
+pid_t vhost_user_peer_pid(const struct vhost_user *vu);
 const struct vhost_user_stats *vhost_user_stats(const struct vhost_user *vu);
 
 #endif

@@ -75,6 +75,24 @@ void virtqueue_notify(struct virtqueue *vq)
 	stat_inc(&vq->stats.calls);
 }
 
+void virtqueue_set_coalesce(struct virtqueue *vq, const struct coalesce_config *config)
+{
+	(void)vq;
+	(void)config;
+}
+
+void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns)
+{
+	(void)now_ns;
+	virtqueue_notify(vq);
+}
+
+uint64_t virtqueue_held_until_ns(const struct virtqueue *vq)
+{
+	(void)vq;
+	return 0;
+}
+
 bool virtqueue_arm(struct virtqueue *vq)
 {
 	if (vq->fault != VIRTQUEUE_OK)

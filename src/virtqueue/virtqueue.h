@@ -34,6 +34,7 @@
 #include "base/stat.h"
 #include "guest/gmem.h"
 #include "virtqueue/chain.h"
+#include "virtqueue/coalesce.h"
 
 #define VIRTQUEUE_SIZE_MAX 32768
 /* Most chains that one fetch returns. */
@@ -136,6 +137,17 @@ void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq
  * may have died between its used entries and their call. So run this once after the start, too.
  */
 void virtqueue_notify(struct virtqueue *vq);
+
+/* Takes effect at the next end of a burst; what is held already is called for then. */
+void virtqueue_set_coalesce(struct virtqueue *vq, const struct coalesce_config *config);
+/*
+ * The end of a burst, after what it completed, and of each poll while something is held (one load
+ * when nothing is): as virtqueue_notify(), unless the coalescer says that the call may wait.
+ * virtqueue_notify() lets nothing wait.
+ */
+void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns);
+/* When a held call is due, on the scale of now_ns; 0: nothing is held. */
+uint64_t virtqueue_held_until_ns(const struct virtqueue *vq);
 
 /* Switches kicks on and re-checks. True: chains are there, the caller goes on polling. */
 bool virtqueue_arm(struct virtqueue *vq);

@@ -100,6 +100,11 @@ struct poller {
 	const struct poller_ops *ops;
 	enum poll_mode mode;
 	uint64_t poll_max_ns;
+	/*
+	 * Time of the worker that went into this poller's work is added there (sampled, so exact
+	 * only over many turns); NULL: not wanted. The user's, who may read it on any thread.
+	 */
+	uint64_t *load_ns;
 	struct list_node node; /* in the worker's hot or cold list */
 	struct worker *worker;
 	struct kick_watch *watch;

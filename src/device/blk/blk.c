@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW(member, unit_, help_)                                         \
-	{                                                                 \
-#member, unit_, help_, offsetof(struct blk_stats, member) \
+#define ROW(member, unit_, help_)                                  \
+	{                                                          \
+		.name = #member, .unit = (unit_), .help = (help_), \
+		.offset = offsetof(struct blk_stats, member)       \
 	}
 
 const struct stat_row blk_stat_rows[] = {
