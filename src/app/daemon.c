@@ -21,9 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/disk.h"
+#include "app/daemon_priv.h"
 #include "app/limits.h"
-#include "app/signals.h"
 #include "base/clock.h"
 #include "base/cpuset.h"
 #include "base/evloop.h"
@@ -31,23 +30,6 @@
 #include "guest/gfault.h"
 
 #define DRAIN_DEADLINE_S 10
-
-struct daemon {
-	const struct config *config;
-	struct config_errors *errors;
-	enum exit_status status;
-	struct evloop *loop;
-	struct signals signals;
-	bool signals_opened;
-	struct worker **workers;
-	unsigned worker_cnt;
-	struct disk *disks;
-	unsigned disk_cnt;
-	struct evloop_timer deadline;
-	bool draining;
-	bool abandoned;
-	unsigned open_cnt; /* endpoints whose close has not finished */
-};
 
 void daemon_describe(const struct config *config, char *buf, size_t size)
 {

@@ -18,6 +18,22 @@
 
 _Static_assert(CONFIG_SERIAL_BYTES_MAX == BLK_SERIAL_BYTES, "the schema's bound is the device's");
 
+static const char *const state_names[] = {"waiting", "connected", "draining"};
+_Static_assert(ARRAY_LEN(state_names) == DISK_STATE_MAX_, "a name for each state");
+
+const char *disk_state_name(enum disk_state state)
+{
+	return state < DISK_STATE_MAX_ ? state_names[state] : NULL;
+}
+
+enum disk_state disk_state(const struct disk *disk)
+{
+	if (disk->closing)
+		return DISK_DRAINING;
+	return disk->endpoint && vhost_user_connected(disk->endpoint) ? DISK_CONNECTED
+								      : DISK_WAITING;
+}
+
 void disk_init(struct disk *disk, const struct config_disk *config, void *owner)
 {
 	memset(disk, 0, sizeof(*disk));
@@ -114,6 +130,7 @@ static void endpoint_closed(void *arg)
 void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk))
 {
 	disk->closed = closed;
+	disk->closing = true;
 	if (disk->endpoint)
 		vhost_user_close(disk->endpoint, endpoint_closed, disk);
 	else

@@ -11,10 +11,21 @@
 #include "base/err.h"
 #include "base/evloop.h"
 #include "control/config.h"
+#include "control/placer.h"
 #include "device/device.h"
 #include "storage/storage.h"
 #include "vhost_user/vhost_user.h"
 #include "worker/worker.h"
+
+enum disk_state {
+	DISK_WAITING,   /* for a front end */
+	DISK_CONNECTED, /* to one */
+	DISK_DRAINING,  /* being removed */
+	DISK_STATE_MAX_,
+};
+
+/* "waiting", "connected", "draining"; NULL beyond. */
+const char *disk_state_name(enum disk_state state);
 
 struct disk {
 	const struct config_disk *config;
@@ -22,6 +33,8 @@ struct disk {
 	struct storage *storage;
 	struct device *device;
 	struct vhost_user *endpoint;
+	struct placed placed;
+	bool closing;
 	void (*closed)(struct disk *disk);
 	void *owner;
 };
@@ -40,6 +53,8 @@ int disk_open_endpoint(struct disk *disk, struct evloop *loop, struct err *err);
 void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk));
 /* The endpoint is closed or was never opened. */
 void disk_free(struct disk *disk);
+
+enum disk_state disk_state(const struct disk *disk);
 
 /* Looks at the image's size again and tells the guest of a change. */
 void disk_refresh(struct disk *disk);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What may be done to a running daemon: looking at its objects, and changing them.
+ * Not the protocol in which it is asked for (api.h) and not the texts of keys (control/schema.h).
+ *
+ * Theory of operation
+ *
+ * 1. A change is an operation, embedded in its asker's object. It is answered by exactly one
+ *    done(), perhaps from within the function that began it; before that every complaint was said.
+ *    Status 0: the workers have taken it, and the configuration says so. Else nothing has changed,
+ *    but for a disk that is being removed (6):
+ *      -EINVAL  the keys or values are wrong, or the machine refuses them
+ *      -ENOENT  there is no such disk
+ *      -EBUSY   the disk is being removed, or was not drained in time, or the daemon is ending
+ *      -ENOMEM
+ * 2. Operations on one disk run one after another, in the order in which they were begun, and so do
+ *    those on the daemon with all others. What is not begun when the daemon ends is answered -EBUSY.
+ * 3. Keys are those of the schema, checked by the same code as those of files and --disk; a nested
+ *    key is written with a dot or as an object. Numbers and booleans of JSON are taken as their
+ *    text. When changing, null stands for "as if it had not been given": the daemon's, or the
+ *    default.
+ * 4. Changes are all or nothing: they are checked on a copy, and if a worker cannot take them, they
+ *    are taken back everywhere.
+ * 5. A disk's key that was never given follows the daemon's.
+ * 6. Removing drains. A drain that takes longer than the daemon's deadline is answered -EBUSY and
+ *    goes on: the disk is draining until it is gone by itself.
+ *
+ * Control thread only.
+ */
+#ifndef PARIO_APP_OPERATE_H
+#define PARIO_APP_OPERATE_H
+
+#include <jansson.h>
+
+#include "app/disk.h"
+#include "base/evloop.h"
+#include "base/list.h"
+#include "control/config.h"
+#include "control/placer.h"
+#include "worker/join.h"
+#include "worker/worker.h"
+
+struct daemon;
+
+/* What there is. The list of disks changes with add and remove, so no index outlives a return. */
+struct evloop *daemon_loop(const struct daemon *daemon);
+const struct config *daemon_config(const struct daemon *daemon);
+unsigned daemon_disk_cnt(const struct daemon *daemon);
+struct disk *daemon_disk(const struct daemon *daemon, unsigned idx);
+/* NULL when there is none of that name. */
+struct disk *daemon_find_disk(const struct daemon *daemon, const char *name);
+struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt);
+struct placer *daemon_placer(const struct daemon *daemon);
+
+struct operation_target;
+
+struct operation {
+	/* The asker's: set both, and errors.say and .arg; zero the rest. */
+	void (*done)(struct operation *op, int status); /* op is the asker's again */
+	struct config_errors errors;
+
+	/* operate.c, from the beginning to done() */
+	struct daemon *daemon;
+	struct list_node node;
+	int (*begin)(struct operation *op); /* 0: done comes later; or the status */
+	char *name;                         /* of the disk; NULL: the daemon */
+	char *text;                         /* size */
+	json_t *json;
+	bool begun;
+	struct join join;
+	struct config_daemon *daemon_wanted;
+	struct operation_target *targets;
+	unsigned target_cnt;
+	bool undoing;
+};
+
+/*
+ * Arguments are copied or referenced; op must live until done(). A spec is an object with the keys
+ * of a disk; changes are an object with those keys that are to change.
+ */
+void operate_add_disk(struct daemon *daemon, json_t *spec, struct operation *op);
+void operate_remove_disk(struct daemon *daemon, const char *name, struct operation *op);
+void operate_set_disk(struct daemon *daemon, const char *name, json_t *changes,
+		      struct operation *op);
+void operate_set_daemon(struct daemon *daemon, json_t *changes, struct operation *op);
+/* size_text as the key `size`: "20G". Only regular files, and only to more. */
+void operate_resize_disk(struct daemon *daemon, const char *name, const char *size_text,
+			 struct operation *op);
+
+#endif
