@@ -11,7 +11,6 @@
 /* A back end that keeps its bytes here begins with it. */
 struct ram_storage {
 	struct storage base;
-	int fd;
 	uint8_t *map;
 	uint8_t *written; /* one for each chunk, 0 or 1 */
 	uint64_t page_bytes;

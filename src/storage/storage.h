@@ -63,7 +63,7 @@ struct storage_op {
 	struct uring_op uring;
 	uint64_t done_bytes; /* of len_bytes */
 	union {
-		uint64_t piece_bytes; /* file: asked for in the request under way */
+		uint64_t piece_bytes; /* file: of the request under way; ram: where it ends */
 		uint64_t due_ns;      /* flash: when it is done */
 	};
 	void *scratch; /* back end's: bounce buffer */
