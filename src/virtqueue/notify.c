@@ -15,10 +15,15 @@
  * 4. A ring that was served before us may hold used entries whose call was lost with our
  *    predecessor. The first decision on such a ring is always yes; a driver survives a call too
  *    many, but not one too few.
+ * 5. A call may be held (coalesce.h). That is decided before the fence of 2., so that holding is
+ *    cheap; unsignalled_cnt goes on counting, and the one decision of 1. then covers all of it.
  */
 #include "base/fdio.h"
 #include "base/ordering.h"
 #include "virtqueue/virtqueue_priv.h"
+
+/* Long ago, on any clock that counts from the machine's start. */
+#define HELD_DUE_NOW_NS 1
 
 /*
  * Split: event is crossed if it is one of the cnt entries before new_idx. Indices run free in 16
@@ -49,20 +54,19 @@ bool notify_packed_crossed(uint16_t event_off_wrap, uint16_t new_idx, bool new_w
 
 void virtqueue_notify(struct virtqueue *vq)
 {
-	bool wanted;
+	bool wanted = vq->call_owed;
 
 	if (vq->call_fd < 0 || (vq->unsignalled_cnt == 0 && !vq->call_owed))
 		return;
-	if (vq->call_owed) {
-		wanted = true;
-	} else if (vq->attached) {
+	/* A ring that is gone has nothing unsignalled, or owes its call. */
+	if (!wanted) {
 		fence_full(); /* IRQ_CHECK */
 		wanted = vq->ops->wants_call(vq);
-	} else {
-		wanted = false;
 	}
 	vq->unsignalled_cnt = 0;
 	vq->call_owed = false;
+	coalesce_called(&vq->coalesce);
+	vq->decided_cnt = vq->stats.completed;
 	if (!wanted) {
 		stat_inc(&vq->stats.calls_suppressed);
 		return;
@@ -77,20 +81,44 @@ void virtqueue_notify(struct virtqueue *vq)
 
 void virtqueue_set_coalesce(struct virtqueue *vq, const struct coalesce_config *config)
 {
-	(void)vq;
-	(void)config;
+	const bool held = vq->coalesce.due_ns != 0;
+
+	vq->coalesce_config = *config;
+	/* The state of another mode, or of other bounds, means nothing; but a held call is due. */
+	vq->coalesce = (struct coalesce_state){.due_ns = held ? HELD_DUE_NOW_NS : 0};
+}
+
+/* May the call for what is unsignalled wait? */
+static bool may_hold(struct virtqueue *vq, uint64_t now_ns)
+{
+	const struct coalesce_disk_input input = {
+		.now_ns = now_ns,
+		.new_cnt = vq->stats.completed - vq->decided_cnt,
+		.in_flight = vq->in_flight,
+	};
+	enum coalesce_verdict verdict;
+
+	if (vq->call_owed)
+		return false;
+	verdict = coalesce_decide_disk(&vq->coalesce_config, &vq->coalesce, &input);
+	vq->decided_cnt = vq->stats.completed;
+	if (verdict != COALESCE_HOLD || input.new_cnt > 0)
+		stat_inc(&vq->stats.coalesced[verdict]);
+	return verdict == COALESCE_HOLD;
 }
 
 void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns)
 {
-	(void)now_ns;
+	if (vq->unsignalled_cnt == 0 && !vq->call_owed)
+		return;
+	if (vq->coalesce_config.mode != COALESCE_OFF && vq->call_fd >= 0 && may_hold(vq, now_ns))
+		return;
 	virtqueue_notify(vq);
 }
 
 uint64_t virtqueue_held_until_ns(const struct virtqueue *vq)
 {
-	(void)vq;
-	return 0;
+	return vq->call_fd >= 0 ? vq->coalesce.due_ns : 0;
 }
 
 bool virtqueue_arm(struct virtqueue *vq)

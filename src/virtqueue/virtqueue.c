@@ -49,6 +49,12 @@ _Static_assert(ARRAY_LEN(part_names) == PART_CNT_, "a name for each part");
 		.name = #member, .unit = (unit_), .help = (help_), \
 		.offset = offsetof(struct virtqueue_stats, member) \
 	}
+#define COALESCED_ROW(verdict, name_, help_)                                                       \
+	{                                                                                          \
+		.name = (name_), .unit = "calls", .help = (help_),                                 \
+		.offset =                                                                          \
+			offsetof(struct virtqueue_stats, coalesced) + (verdict) * sizeof(uint64_t) \
+	}
 #define ERROR_ROW(error, name_, help_)                                     \
 	{                                                                  \
 		.name = (name_), .unit = "chains", .help = (help_),        \
@@ -62,6 +68,17 @@ const struct stat_row virtqueue_stat_rows[] = {
 	ROW(bursts, "bursts", "Fetches that found something."),
 	ROW(calls, "calls", "Writes to the call descriptor."),
 	ROW(calls_suppressed, "calls", "Ends of bursts at which the driver wanted no call."),
+	COALESCED_ROW(COALESCE_HOLD, "calls_held", "Ends of bursts at which a call was held back."),
+	COALESCED_ROW(COALESCE_DUE_IN_FLIGHT, "calls_due_in_flight",
+		      "Calls not held: no or few requests were left to bring another one."),
+	COALESCED_ROW(COALESCE_DUE_RATE, "calls_due_rate",
+		      "Calls not held: completions were rare."),
+	COALESCED_ROW(COALESCE_DUE_RATIO, "calls_due_ratio",
+		      "Calls not held: a completion's turn in the adaptive ratio."),
+	COALESCED_ROW(COALESCE_DUE_PACKETS, "calls_due_packets",
+		      "Calls not held any longer: enough completions."),
+	COALESCED_ROW(COALESCE_DUE_DEADLINE, "calls_due_deadline",
+		      "Calls not held any longer: the first completion had waited long enough."),
 	ROW(kicks, "kicks", "Kicks that the driver sent."),
 	ROW(pool_starved, "chains", "Times a long chain had to wait for a block of iovecs."),
 	ERROR_ROW(CHAIN_BAD_ADDRESS, "chain_errors_bad_address", "A buffer was not guest memory."),
@@ -381,6 +398,7 @@ void virtqueue_set_memory(struct virtqueue *vq, struct gmem *memory)
 	uint8_t *hva[PART_CNT_] = {NULL, NULL, NULL};
 
 	CHECK(virtqueue_memory_settled(vq));
+	virtqueue_notify(vq);
 	vq->memory = memory;
 	vq->row = (struct gmem_row){0};
 	vq->memory_gen ^= 1;
@@ -392,6 +410,8 @@ void virtqueue_set_memory(struct virtqueue *vq, struct gmem *memory)
 	}
 	for (unsigned i = 0; i < PART_CNT_; i++)
 		hva[i] = NULL;
+	/* There was no call fd to decide for, and soon nobody can be asked. */
+	vq->call_owed |= vq->unsignalled_cnt > 0;
 	vq->attached = false;
 	vq->ops->attach(vq, hva);
 	virtqueue_break(vq, VIRTQUEUE_FAULT_RING_UNMAPPED);

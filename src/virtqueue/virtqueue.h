@@ -11,7 +11,8 @@
  * 2. fetch takes up to a burst of chains out of the avail side, each parsed into a slot; each
  *    descriptor is loaded once, by value, and judged there. complete puts a burst into the used
  *    side with one index (split) or one head flag (packed) store. notify writes the call fd at
- *    most once for all that was completed since it last ran.
+ *    most once for all that was completed since it last ran; notify_burst may leave that to a
+ *    later one (coalesce.h).
  * 3. The used index is ours and never read back from guest memory, but for the first value of a
  *    split ring (the ring may have been served before us).
  * 4. A slot is the owner's from fetch to complete. At most `size` slots exist. An id that is in
@@ -88,8 +89,10 @@ struct virtqueue_stats {
 	uint64_t bursts;           /* fetches that found something */
 	uint64_t calls;            /* writes to the call fd */
 	uint64_t calls_suppressed; /* completions' ends at which the driver wanted none */
-	uint64_t kicks;            /* counted by the device from the worker's kick watch */
-	uint64_t pool_starved;     /* fetch stopped because the pool had no block */
+	/* Decisions of the coalescer, by enum coalesce_verdict; while it is off there are none. */
+	uint64_t coalesced[COALESCE_VERDICT_MAX_];
+	uint64_t kicks;        /* counted by the device from the worker's kick watch */
+	uint64_t pool_starved; /* fetch stopped because the pool had no block */
 	uint64_t chain_errors[CHAIN_ERROR_MAX_];
 };
 
@@ -138,15 +141,20 @@ void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq
  */
 void virtqueue_notify(struct virtqueue *vq);
 
-/* Takes effect at the next end of a burst; what is held already is called for then. */
+/*
+ * Takes effect at the next end of a burst. A call that is held is due from now on, whatever the new
+ * mode (virtqueue_held_until_ns() says so), and goes out at the next of the two below.
+ */
 void virtqueue_set_coalesce(struct virtqueue *vq, const struct coalesce_config *config);
 /*
- * The end of a burst, after what it completed, and of each poll while something is held (one load
+ * The end of a burst, after what it completed, and of each poll while something is held (two loads
  * when nothing is): as virtqueue_notify(), unless the coalescer says that the call may wait.
- * virtqueue_notify() lets nothing wait.
+ * Holding costs no fence and no look at the ring. Nothing is held while nothing is in flight, or
+ * without a call fd, or when a predecessor owes a call. An owner that stops looking at the queue,
+ * or gives it away, runs virtqueue_notify(), which lets nothing wait.
  */
 void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns);
-/* When a held call is due, on the scale of now_ns; 0: nothing is held. */
+/* When a held call is due, on the scale of now_ns, maybe in the past; 0: nothing is held. */
 uint64_t virtqueue_held_until_ns(const struct virtqueue *vq);
 
 /* Switches kicks on and re-checks. True: chains are there, the caller goes on polling. */
@@ -168,13 +176,17 @@ const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq);
 /* Owner: the device counts kicks here. */
 struct virtqueue_stats *virtqueue_stats_mutable(struct virtqueue *vq);
 
-/* The caller closes the old ones, after this returned. A new call fd: notify once (above). */
+/*
+ * The caller closes the old ones, after this returned. A new call fd: notify once (above); a call
+ * that was held goes to it.
+ */
 void virtqueue_set_call(struct virtqueue *vq, int call_fd);
 void virtqueue_set_err(struct virtqueue *vq, int err_fd);
 
 /*
  * From now on chains are parsed under memory, and the ring is where memory says. A ring that is
- * not there any more breaks the queue (and is never touched again). Only one change may be under
+ * not there any more breaks the queue (and is never touched again). A call that is held goes out
+ * first, while the ring that it is about is known. Only one change may be under
  * way: virtqueue_memory_settled() must have been true before the next.
  */
 void virtqueue_set_memory(struct virtqueue *vq, struct gmem *memory);

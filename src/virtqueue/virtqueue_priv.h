@@ -73,11 +73,14 @@ struct virtqueue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	bool event_idx;
 	bool in_order;
 	bool attached;              /* the ring is where the memory table says */
-	bool call_owed;             /* a predecessor may have published without a call */
+	bool call_owed;             /* published, maybe by a predecessor, and no way to ask */
 	uint32_t fault;             /* enum virtqueue_fault; any thread reads */
 	uint64_t unsignalled_cnt;   /* used elements or descriptors since the last notify */
 	struct vq_slot *order_head; /* in order: FIFO of slots as they were fetched */
 	struct vq_slot *order_tail;
+	struct coalesce_config coalesce_config;
+	struct coalesce_state coalesce;
+	uint64_t decided_cnt; /* completions that the coalescer knows of */
 
 	/* Owner: seldom. */
 	int call_fd;
