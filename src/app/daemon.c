@@ -164,7 +164,7 @@ static void open_storages(struct daemon *daemon)
 		struct err err = ERR_INIT;
 		int rc;
 
-		disk_init(&daemon->disks[i], &daemon->config->disks[i], daemon);
+		disk_init(&daemon->disks[i], daemon->config->disks[i], daemon);
 		daemon->disk_cnt++;
 		rc = disk_open_storage(&daemon->disks[i], &err);
 		if (rc)

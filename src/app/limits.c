@@ -30,7 +30,7 @@ static uint64_t fds_full(const struct config *config)
 	uint64_t fds = fds_without_queues(config);
 
 	for (unsigned i = 0; i < config->disk_cnt; i++)
-		fds += FDS_QUEUE * (uint64_t)config->disks[i].queues;
+		fds += FDS_QUEUE * (uint64_t)config->disks[i]->queues;
 	return fds;
 }
 

@@ -12,8 +12,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "control/schema.h"
-#include "control/tree.h"
+#include "control/config_priv.h"
 
 void config_errors_add(struct config_errors *errors, const struct config_origin *origin,
 		       const char *path, const char *fmt, ...)
@@ -45,8 +44,8 @@ void config_init(struct config *config)
 
 void config_fini(struct config *config)
 {
-	for (unsigned i = 0; i < config->disk_cnt; i++)
-		schema_clear(&schema_disk, &config->disks[i]);
+	while (config->disk_cnt)
+		config_remove_disk(config, config->disk_cnt - 1);
 	schema_clear(&schema_daemon, &config->daemon);
 	free(config->disks);
 	for (unsigned i = 0; i < config->source_cnt; i++)
@@ -55,7 +54,7 @@ void config_fini(struct config *config)
 	memset(config, 0, sizeof(*config));
 }
 
-static void no_memory(struct config_errors *errors)
+void config_no_memory(struct config_errors *errors)
 {
 	config_errors_add(errors, NULL, NULL, "no memory for the configuration");
 }
@@ -71,7 +70,7 @@ static const char *keep_source(struct config *config, const char *name,
 		config->sources = sources;
 	if (!sources || !copy) {
 		free(copy);
-		no_memory(errors);
+		config_no_memory(errors);
 		return NULL;
 	}
 	config->sources[config->source_cnt++] = copy;
@@ -81,30 +80,30 @@ static const char *keep_source(struct config *config, const char *name,
 static struct config_disk *append_disk(struct config *config, struct config_origin origin,
 				       struct config_errors *errors)
 {
-	struct config_disk *disks =
+	struct config_disk **disks =
 		realloc(config->disks, (config->disk_cnt + 1) * sizeof(*config->disks));
-	struct config_disk *disk;
+	struct config_disk *disk = calloc(1, sizeof(*disk));
 
-	if (!disks) {
-		no_memory(errors);
+	if (disks)
+		config->disks = disks;
+	if (!disks || !disk) {
+		free(disk);
+		config_no_memory(errors);
 		return NULL;
 	}
-	config->disks = disks;
-	disk = &disks[config->disk_cnt++];
-	memset(disk, 0, sizeof(*disk));
+	config->disks[config->disk_cnt++] = disk;
 	schema_set_defaults(&schema_disk, disk);
 	disk->object.origin = origin;
 	return disk;
 }
 
-/* One object being filled from one source. */
-struct filling {
-	const struct schema_table *table;
-	struct config_object *object; /* the struct begins with it */
-	const char *path;             /* "disks[1]" */
-	struct tree *tree;
-	struct config_errors *errors;
-};
+void config_remove_disk(struct config *config, unsigned idx)
+{
+	config_discard_disk(config->disks[idx]);
+	config->disk_cnt--;
+	memmove(&config->disks[idx], &config->disks[idx + 1],
+		(config->disk_cnt - idx) * sizeof(*config->disks));
+}
 
 static void set_row(struct config_object *object, const struct schema_table *table, int idx,
 		    const char *text, const struct config_origin *origin, const char *path,
@@ -119,39 +118,62 @@ static void set_row(struct config_object *object, const struct schema_table *tab
 		config_errors_add(errors, origin, path, "%s", err.text);
 }
 
-static void fill_value(const struct filling *f, const char *key, const json_t *value)
+/* "list", "mapping", "null": what stands where one value is needed. */
+static const char *json_kind(const json_t *value)
+{
+	return json_is_array(value) ? "list" : json_is_object(value) ? "mapping" : "null";
+}
+
+static void complain_unknown(const struct filling *f, const struct config_origin *origin,
+			     const char *path, const char *key)
+{
+	const char *nearest = schema_nearest(f->table, key);
+
+	if (schema_is_group(f->table, key))
+		config_errors_add(f->errors, origin, path, "a mapping of keys to values is needed");
+	else if (nearest)
+		config_errors_add(f->errors, origin, path, "unknown key (did you mean %s?)",
+				  nearest);
+	else
+		config_errors_add(f->errors, origin, path,
+				  "unknown key (`pario schema` lists those of %s)", f->table->name);
+}
+
+static void unset_row(struct filling *f, int idx)
+{
+	f->object->given &= ~(1ull << idx);
+	schema_unset(&f->table->rows[idx], f->object);
+}
+
+static void fill_value(struct filling *f, const char *key, const json_t *value)
 {
 	struct config_origin origin = {f->tree->source, tree_line(f->tree, value)};
 	char path[CONFIG_PATH_BYTES];
-	const char *nearest;
 	int idx = schema_find(f->table, key);
 
 	snprintf(path, sizeof(path), "%s.%s", f->path, key);
-	if (idx < 0 && schema_is_group(f->table, key)) {
-		config_errors_add(f->errors, &origin, path,
-				  "a mapping of keys to values is needed");
-	} else if (idx < 0) {
-		nearest = schema_nearest(f->table, key);
-		if (nearest)
-			config_errors_add(f->errors, &origin, path,
-					  "unknown key (did you mean %s?)", nearest);
-		else
-			config_errors_add(f->errors, &origin, path,
-					  "unknown key (`pario schema` lists those of %s)",
-					  f->table->name);
-	} else if (!json_is_string(value)) {
-		config_errors_add(f->errors, &origin, path, "one value is needed, not a %s",
-				  json_is_array(value) ? "list" : "mapping");
-	} else if (f->object->given & 1ull << idx) {
+	if (idx < 0)
+		complain_unknown(f, &origin, path, key);
+	else if (f->changing && !f->table->rows[idx].runtime)
+		config_errors_add(f->errors, &origin, path, "cannot be changed while it runs; %s",
+				  f->table == &schema_disk ? "remove the disk and add it anew"
+							   : "start the daemon anew");
+	else if (f->seen & 1ull << idx)
 		config_errors_add(f->errors, &origin, path, "given twice");
-	} else {
+	else if (f->changing && json_is_null(value))
+		unset_row(f, idx);
+	else if (!json_is_string(value))
+		config_errors_add(f->errors, &origin, path, "one value is needed, not a %s",
+				  json_kind(value));
+	else
 		set_row(f->object, f->table, idx, json_string_value(value), &origin, path,
 			f->errors);
-	}
+	if (idx >= 0)
+		f->seen |= 1ull << idx;
 }
 
 /* The keys of a nested mapping ("features") get its name before a dot. */
-static void fill_group(const struct filling *f, const char *group, json_t *mapping)
+static void fill_group(struct filling *f, const char *group, json_t *mapping)
 {
 	void *it;
 
@@ -163,7 +185,7 @@ static void fill_group(const struct filling *f, const char *group, json_t *mappi
 	}
 }
 
-static void fill_object(const struct filling *f, json_t *mapping)
+void config_fill(struct filling *f, json_t *mapping)
 {
 	void *it;
 
@@ -178,8 +200,8 @@ static void fill_object(const struct filling *f, json_t *mapping)
 	}
 }
 
-static void fill_disk(struct config *config, struct tree *tree, json_t *mapping,
-		      struct config_errors *errors)
+struct config_disk *config_fill_disk(struct config *config, struct tree *tree, json_t *mapping,
+				     struct config_errors *errors)
 {
 	struct config_origin origin = {tree->source, tree_line(tree, mapping)};
 	char path[CONFIG_PATH_BYTES];
@@ -189,24 +211,28 @@ static void fill_disk(struct config *config, struct tree *tree, json_t *mapping,
 	snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
 	disk = append_disk(config, origin, errors);
 	if (!disk)
-		return;
-	if (!json_is_object(mapping)) {
-		config_errors_add(errors, &origin, path, "a mapping of keys to values is needed");
-		return;
-	}
+		return NULL;
 	f.object = &disk->object;
-	fill_object(&f, mapping);
+	if (json_is_object(mapping))
+		config_fill(&f, mapping);
+	else
+		config_errors_add(errors, &origin, path, "a mapping of keys to values is needed");
+	return disk;
 }
 
 static void fill_top(struct config *config, struct tree *tree, const char *key, json_t *value,
 		     struct config_errors *errors)
 {
 	struct config_origin origin = {tree->source, tree_line(tree, value)};
-	struct filling f = {&schema_daemon, &config->daemon.object, "daemon", tree, errors};
+	struct filling f = {.table = &schema_daemon,
+			    .object = &config->daemon.object,
+			    .path = "daemon",
+			    .tree = tree,
+			    .errors = errors};
 
 	if (strcmp(key, "daemon") == 0) {
 		if (json_is_object(value))
-			fill_object(&f, value);
+			config_fill(&f, value);
 		else
 			config_errors_add(errors, &origin, key,
 					  "a mapping of keys to values is needed");
@@ -215,7 +241,7 @@ static void fill_top(struct config *config, struct tree *tree, const char *key, 
 			config_errors_add(errors, &origin, key,
 					  "a list of disks is needed (\"- name: ...\")");
 		for (size_t i = 0; i < json_array_size(value); i++)
-			fill_disk(config, tree, json_array_get(value, i), errors);
+			config_fill_disk(config, tree, json_array_get(value, i), errors);
 	} else {
 		config_errors_add(errors, &origin, key, "unknown key (allowed: daemon, disks)");
 	}
@@ -262,7 +288,7 @@ void config_add_disk(struct config *config, const char *spec, struct config_erro
 	if (!source)
 		return;
 	if (tree_parse_spec(&tree, spec, path, source, errors) == 0)
-		fill_disk(config, &tree, tree.root, errors);
+		config_fill_disk(config, &tree, tree.root, errors);
 	tree_fini(&tree);
 }
 
@@ -282,9 +308,12 @@ void config_set_disk(struct config *config, struct config_disk *disk, const char
 {
 	char path[CONFIG_PATH_BYTES];
 	int idx = schema_find(&schema_disk, key);
+	unsigned disk_idx = 0;
 
 	CHECK(idx >= 0);
-	snprintf(path, sizeof(path), "disks[%td].%s", disk - config->disks, key);
+	while (config->disks[disk_idx] != disk)
+		disk_idx++;
+	snprintf(path, sizeof(path), "disks[%u].%s", disk_idx, key);
 	set_row(&disk->object, &schema_disk, idx, text, &disk->object.origin, path, errors);
 }
 

@@ -13,11 +13,15 @@
  * 3. Paths of objects ("disks[1].queues") count over all sources: the file's disks come first and
  *    keep the numbers that a reader of the file counts.
  *
+ * 4. While it runs (config_change.c) disks come and go one by one, and keys that the schema calls
+ *    run-time ones change: on a copy, which goes through the same phases and is then taken whole.
+ *
  * Control thread only.
  */
 #ifndef PARIO_CONTROL_CONFIG_H
 #define PARIO_CONTROL_CONFIG_H
 
+#include <jansson.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +30,9 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "device/device.h"
 #include "storage/storage.h"
+#include "worker/placement.h"
 #include "worker/worker.h"
 
 struct tree;
@@ -60,6 +66,10 @@ struct config_daemon {
 	cpu_set_t workers;
 	enum poll_mode poll;
 	uint32_t poll_max_us;
+	enum placement_mode placement;
+	uint32_t rebalance_s; /* 0 = never */
+	struct coalesce_config coalesce;
+	char *api_path; /* NULL = no API */
 	enum log_level log_level;
 };
 
@@ -104,11 +114,17 @@ struct config_disk {
 	cpu_set_t workers; /* after config_finish: never empty */
 	enum poll_mode poll;
 	uint32_t poll_max_us;
+	enum placement_mode placement;
+	char *vcpus; /* as worker/vcpus.h takes it */
+	bool siblings;
+	struct coalesce_config coalesce;
+	uint32_t rq_affinity; /* config_given(.., "rq-affinity") says whether to set it */
 };
 
 struct config {
 	struct config_daemon daemon;
-	struct config_disk *disks;
+	/* A disk stays where it is in memory, whatever is added and removed beside it. */
+	struct config_disk **disks;
 	unsigned disk_cnt;
 	char **sources;
 	unsigned source_cnt;
@@ -132,6 +148,8 @@ void config_set_disk(struct config *config, struct config_disk *disk, const char
 
 /* Defaults that depend on other keys, then the cross checks. */
 void config_finish(struct config *config, struct config_errors *errors);
+/* The same for one disk, against all before it. */
+void config_finish_disk(struct config *config, unsigned idx, struct config_errors *errors);
 
 /*
  * What the machine says without opening anything: images exist, are files or block devices and may
@@ -139,6 +157,40 @@ void config_finish(struct config *config, struct config_errors *errors);
  * has locked and sockets that live are no errors here: the daemon that serves them may be running.
  */
 void config_check_paths(const struct config *config, struct config_errors *errors);
+void config_check_disk_paths(const struct config *config, unsigned idx,
+			     struct config_errors *errors);
+
+/*
+ * config_change.c: what happens to a configuration that is being served.
+ */
+
+/*
+ * Appends a disk from JSON, finished and with its paths checked: true; or false after complaints,
+ * and nothing is appended.
+ */
+bool config_append_disk(struct config *config, const json_t *spec, struct config_errors *errors);
+void config_remove_disk(struct config *config, unsigned idx);
+/* Index of the disk; disk_cnt if there is none of the name. */
+unsigned config_find_disk(const struct config *config, const char *name);
+
+/*
+ * Copies with changes, which is an object of keys: checked as in the phases above, against the
+ * disks that are there. NULL after complaints; some may be about disks that follow the daemon.
+ */
+struct config_disk *config_change_disk(struct config *config, unsigned idx, const json_t *changes,
+				       struct config_errors *errors);
+struct config_daemon *config_change_daemon(const struct config *config, const json_t *changes,
+					   struct config_errors *errors);
+/* A copy of a disk under a daemon that is changed. NULL after a complaint. */
+struct config_disk *config_follow_disk(const struct config *config, unsigned idx,
+				       const struct config_daemon *daemon,
+				       struct config_errors *errors);
+/* The copy's run-time keys become the object's. It is freed. */
+void config_take_disk(struct config_disk *disk, struct config_disk *copy);
+void config_take_daemon(struct config_daemon *daemon, struct config_daemon *copy);
+/* NULL is allowed. */
+void config_discard_disk(struct config_disk *copy);
+void config_discard_daemon(struct config_daemon *copy);
 
 /* Was the key in any source? key is one of the schema's, else a bug. */
 bool config_disk_given(const struct config_disk *disk, const char *key);

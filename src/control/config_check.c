@@ -20,7 +20,7 @@
 static void complain(struct config_errors *errors, const struct config *config, unsigned disk_idx,
 		     const char *key, const char *what)
 {
-	const struct config_disk *disk = &config->disks[disk_idx];
+	const struct config_disk *disk = config->disks[disk_idx];
 	int row = key ? schema_find(&schema_disk, key) : -1;
 	const struct config_origin *origin = &disk->object.origin;
 	char path[CONFIG_PATH_BYTES];
@@ -92,21 +92,25 @@ static void finish_daemon(struct config_daemon *daemon, struct config_errors *er
 			  "CPU %d is not one that this process may use (allowed: %s)", cpu, text);
 }
 
-/* What a disk does not say is as the daemon says. */
-static void inherit(const struct config_daemon *daemon, struct config_disk *disk)
+/* What a disk does not say of the keys that both have is as the daemon says. */
+static int inherit(const struct config_daemon *daemon, struct config_disk *disk)
 {
-	if (!config_disk_given(disk, "workers"))
-		disk->workers = daemon->workers;
-	if (!config_disk_given(disk, "poll"))
-		disk->poll = daemon->poll;
-	if (!config_disk_given(disk, "poll-max-us"))
-		disk->poll_max_us = daemon->poll_max_us;
+	int rc = 0;
+
+	for (unsigned i = 0; i < schema_disk.row_cnt && rc == 0; i++) {
+		const struct schema_row *row = &schema_disk.rows[i];
+		int of_daemon = schema_find(&schema_daemon, row->key);
+
+		if (of_daemon >= 0 && !(disk->object.given & 1ull << i))
+			rc = schema_copy(row, disk, &schema_daemon.rows[of_daemon], daemon);
+	}
+	return rc;
 }
 
 static void check_workers(const struct config *config, unsigned idx, struct config_errors *errors)
 {
 	const struct config_daemon *daemon = &config->daemon;
-	int cpu = first_cpu_outside(&config->disks[idx].workers, &daemon->workers);
+	int cpu = first_cpu_outside(&config->disks[idx]->workers, &daemon->workers);
 	char text[CPUS_TEXT_BYTES];
 	char what[CPUS_TEXT_BYTES + 96];
 
@@ -134,7 +138,7 @@ static void backends_text(uint32_t backends, char *buf, size_t size)
 /* Keys that mean nothing beside the others. */
 static void check_belonging(const struct config *config, unsigned idx, struct config_errors *errors)
 {
-	const struct config_disk *disk = &config->disks[idx];
+	const struct config_disk *disk = config->disks[idx];
 	char names[64];
 	char what[160];
 
@@ -159,7 +163,7 @@ static void check_belonging(const struct config *config, unsigned idx, struct co
 
 static void check_storage(const struct config *config, unsigned idx, struct config_errors *errors)
 {
-	const struct config_disk *disk = &config->disks[idx];
+	const struct config_disk *disk = config->disks[idx];
 	const char *backend = storage_backend_name(disk->backend);
 	char what[96];
 
@@ -190,7 +194,7 @@ static void check_front(const struct config *config, unsigned idx, struct config
 	char what[128];
 
 	for (unsigned i = 0; i < ARRAY_LEN(ways); i++) {
-		if (config_disk_given(&config->disks[idx], ways[i]))
+		if (config_disk_given(config->disks[idx], ways[i]))
 			given[cnt++] = ways[i];
 	}
 	if (cnt == 0) {
@@ -219,11 +223,16 @@ static const char *front_path(const struct config_disk *disk)
 /* Against every disk before it, so that the later one is named. */
 static void check_unique(const struct config *config, unsigned idx, struct config_errors *errors)
 {
-	const struct config_disk *disk = &config->disks[idx];
+	const struct config_disk *disk = config->disks[idx];
 	char what[192];
 
+	if (same(front_path(disk), config->daemon.api_path)) {
+		snprintf(what, sizeof(what), "\"%s\" is already the socket of daemon.api",
+			 front_path(disk));
+		complain(errors, config, idx, disk->socket_path ? "socket" : "connect", what);
+	}
 	for (unsigned i = 0; i < idx; i++) {
-		const struct config_disk *other = &config->disks[i];
+		const struct config_disk *other = config->disks[i];
 
 		if (same(disk->name, other->name)) {
 			snprintf(what, sizeof(what), "\"%s\" is already the name of disks[%u]",
@@ -244,30 +253,36 @@ static void check_unique(const struct config *config, unsigned idx, struct confi
 	}
 }
 
+void config_finish_disk(struct config *config, unsigned idx, struct config_errors *errors)
+{
+	if (inherit(&config->daemon, config->disks[idx]))
+		complain(errors, config, idx, NULL, "no memory for the configuration");
+	if (!config->disks[idx]->name)
+		complain(errors, config, idx, "name", "missing: every disk needs a name");
+	check_belonging(config, idx, errors);
+	check_storage(config, idx, errors);
+	check_front(config, idx, errors);
+	check_workers(config, idx, errors);
+	check_unique(config, idx, errors);
+}
+
 void config_finish(struct config *config, struct config_errors *errors)
 {
 	finish_daemon(&config->daemon, errors);
 	if (errors->cnt)
 		return;
-	if (config->disk_cnt == 0)
+	if (config->disk_cnt == 0 && !config->daemon.api_path)
 		config_errors_add(errors, NULL, NULL,
 				  "no disk is configured: there is nothing to serve (--disk "
-				  "NAME,KEY=VALUE,... or a file with disks)");
-	for (unsigned i = 0; i < config->disk_cnt; i++) {
-		inherit(&config->daemon, &config->disks[i]);
-		if (!config->disks[i].name)
-			complain(errors, config, i, "name", "missing: every disk needs a name");
-		check_belonging(config, i, errors);
-		check_storage(config, i, errors);
-		check_front(config, i, errors);
-		check_workers(config, i, errors);
-		check_unique(config, i, errors);
-	}
+				  "NAME,KEY=VALUE,... or a file with disks, or api=SOCKET to add "
+				  "them later)");
+	for (unsigned i = 0; i < config->disk_cnt; i++)
+		config_finish_disk(config, i, errors);
 }
 
 static void check_image(const struct config *config, unsigned idx, struct config_errors *errors)
 {
-	const struct config_disk *disk = &config->disks[idx];
+	const struct config_disk *disk = config->disks[idx];
 	int mode = disk->read_only ? R_OK : R_OK | W_OK;
 	char what[2 * CONFIG_PATH_BYTES];
 	struct stat st;
@@ -295,44 +310,65 @@ static void check_image(const struct config *config, unsigned idx, struct config
 	complain(errors, config, idx, "path", what);
 }
 
-static void check_socket(const struct config *config, unsigned idx, struct config_errors *errors)
+/* Can a socket be made there? If not, what says why. */
+static bool socket_fits(const char *path, char *what, size_t size)
 {
-	const char *path = config->disks[idx].socket_path;
-	char what[CONFIG_PATH_BYTES + 64];
+	const char *slash = strrchr(path, '/');
 	char dir[CONFIG_PATH_BYTES];
-	const char *slash;
 	struct stat st;
 
-	if (!path)
-		return;
-	slash = strrchr(path, '/');
 	if (!slash)
 		snprintf(dir, sizeof(dir), ".");
 	else
 		snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
 	if (stat(dir, &st) < 0)
-		snprintf(what, sizeof(what), "the directory %.128s cannot be reached: %s", dir,
+		snprintf(what, size, "the directory %.128s cannot be reached: %s", dir,
 			 strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
-		snprintf(what, sizeof(what), "%.128s is not a directory", dir);
+		snprintf(what, size, "%.128s is not a directory", dir);
 	else if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0)
-		snprintf(what, sizeof(what),
+		snprintf(what, size,
 			 "user %u may not make a socket in the directory %.128s; change its owner "
 			 "or mode",
 			 (unsigned)geteuid(), dir);
 	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		snprintf(what, sizeof(what),
+		snprintf(what, size,
 			 "%.128s is there and is not a socket; remove it or choose another path",
 			 path);
 	else
-		return;
-	complain(errors, config, idx, "socket", what);
+		return true;
+	return false;
+}
+
+static void check_socket(const struct config *config, unsigned idx, struct config_errors *errors)
+{
+	const char *path = config->disks[idx]->socket_path;
+	char what[CONFIG_PATH_BYTES + 64];
+
+	if (path && !socket_fits(path, what, sizeof(what)))
+		complain(errors, config, idx, "socket", what);
+}
+
+static void check_api(const struct config_daemon *daemon, struct config_errors *errors)
+{
+	int row = schema_find(&schema_daemon, "api");
+	char what[CONFIG_PATH_BYTES + 64];
+
+	if (daemon->api_path && !socket_fits(daemon->api_path, what, sizeof(what)))
+		config_errors_add(errors, &daemon->object.key_origin[row], "daemon.api", "%s",
+				  what);
+}
+
+void config_check_disk_paths(const struct config *config, unsigned idx,
+			     struct config_errors *errors)
+{
+	check_image(config, idx, errors);
+	check_socket(config, idx, errors);
 }
 
 void config_check_paths(const struct config *config, struct config_errors *errors)
 {
-	for (unsigned i = 0; i < config->disk_cnt; i++) {
-		check_image(config, i, errors);
-		check_socket(config, i, errors);
-	}
+	check_api(&config->daemon, errors);
+	for (unsigned i = 0; i < config->disk_cnt; i++)
+		config_check_disk_paths(config, i, errors);
 }

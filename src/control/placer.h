@@ -69,8 +69,8 @@ void placer_remove(struct placer *placer, struct placed *placed);
  * and moves those that stand elsewhere; the join hears when they are there. 0, or -EINVAL /
  * -ENOMEM with text and nothing changed.
  */
-int placer_set(struct placer *placer, struct placed *placed,
-	       const struct placer_settings *settings, struct join *join, struct err *err);
+int placer_set(struct placer *placer, struct placed *placed, const struct placer_settings *settings,
+	       struct join *join, struct err *err);
 
 /* What is known of the front end of a device. */
 struct placed_view {

@@ -13,11 +13,11 @@
 #define DISTANCE_WORD_MAX 32
 
 static const char *const type_names[] = {
-	[SCHEMA_BOOL] = "boolean",  [SCHEMA_INT] = "integer",   [SCHEMA_POW2] = "integer",
-	[SCHEMA_FD] = "descriptor", [SCHEMA_SIZE] = "size",     [SCHEMA_MODE] = "mode",
-	[SCHEMA_CHOICE] = "choice", [SCHEMA_NAME] = "name",     [SCHEMA_TEXT] = "text",
-	[SCHEMA_PATH] = "path",     [SCHEMA_CPUS] = "cpu-list", [SCHEMA_USER] = "user",
-	[SCHEMA_GROUP] = "group",
+	[SCHEMA_BOOL] = "boolean",  [SCHEMA_INT] = "integer",     [SCHEMA_POW2] = "integer",
+	[SCHEMA_FD] = "descriptor", [SCHEMA_SIZE] = "size",       [SCHEMA_MODE] = "mode",
+	[SCHEMA_CHOICE] = "choice", [SCHEMA_NAME] = "name",       [SCHEMA_TEXT] = "text",
+	[SCHEMA_PATH] = "path",     [SCHEMA_CPUS] = "cpu-list",   [SCHEMA_USER] = "user",
+	[SCHEMA_GROUP] = "group",   [SCHEMA_ORDER] = "cpu-order",
 };
 _Static_assert(ARRAY_LEN(type_names) == SCHEMA_TYPE_MAX_, "a name for each type");
 
@@ -163,6 +163,7 @@ void schema_allowed_text(const struct schema_row *row, char *buf, size_t size)
 		snprintf(buf, size, "1 to %llu bytes", max);
 		break;
 	case SCHEMA_CPUS:
+	case SCHEMA_ORDER:
 		snprintf(buf, size, "CPU numbers and ranges such as 2-3,5");
 		break;
 	case SCHEMA_USER:
@@ -177,4 +178,9 @@ void schema_allowed_text(const struct schema_row *row, char *buf, size_t size)
 const char *schema_default_text(const struct schema_row *row)
 {
 	return row->value ? row->value : row->value_in_words;
+}
+
+const char *schema_runtime_text(const struct schema_row *row)
+{
+	return row->runtime ? " Can be set at run time." : "";
 }

@@ -28,6 +28,7 @@ enum schema_type {
 	SCHEMA_TEXT,   /* char *; max bytes; printable */
 	SCHEMA_PATH,   /* char *; max bytes */
 	SCHEMA_CPUS,   /* cpu_set_t */
+	SCHEMA_ORDER,  /* char *; max bytes; a CPU list in an order that means something */
 	SCHEMA_USER,   /* uid_t */
 	SCHEMA_GROUP,  /* gid_t */
 	SCHEMA_TYPE_MAX_,
@@ -47,6 +48,7 @@ struct schema_row {
 	uint64_t min;
 	uint64_t max;
 	enum schema_type type;
+	bool runtime;      /* may be changed while the object runs */
 	uint32_t backends; /* bit = enum storage_backend that the key belongs to; 0 = all */
 	uint32_t offset;   /* of the member in the object's struct */
 };
@@ -77,6 +79,16 @@ void schema_set_defaults(const struct schema_table *table, void *object);
  * object is unchanged and err says what was given and what is allowed. 0, -EINVAL or -ENOMEM.
  */
 int schema_set(const struct schema_row *row, void *object, const char *text, struct err *err);
+/* Stores the row's default again. */
+void schema_unset(const struct schema_row *row, void *object);
+/*
+ * Copies a value from one object to another, where it may stand under another row of the same type;
+ * older strings are freed. 0, or -ENOMEM and nothing changed.
+ */
+int schema_copy(const struct schema_row *row, void *object, const struct schema_row *from_row,
+		const void *from);
+/* The same from an object of the same kind, which no longer has the value: it cannot fail. */
+void schema_move(const struct schema_row *row, void *object, void *from);
 /* Frees the strings of object. */
 void schema_clear(const struct schema_table *table, void *object);
 
@@ -86,6 +98,8 @@ void schema_allowed_text(const struct schema_row *row, char *buf, size_t size);
 void schema_size_text(uint64_t bytes, char *buf, size_t size);
 /* "64"; "the daemon's"; "none". */
 const char *schema_default_text(const struct schema_row *row);
+/* What --help and the man page say behind the default; "" for a key that is read at the start. */
+const char *schema_runtime_text(const struct schema_row *row);
 
 /* schema_print.c */
 

@@ -48,7 +48,7 @@ static const char *value_word(const struct schema_row *row)
 		[SCHEMA_FD] = "NUMBER",   [SCHEMA_SIZE] = "SIZE",  [SCHEMA_MODE] = "MODE",
 		[SCHEMA_CHOICE] = "WORD", [SCHEMA_NAME] = "NAME",  [SCHEMA_TEXT] = "TEXT",
 		[SCHEMA_PATH] = "PATH",   [SCHEMA_CPUS] = "CPUS",  [SCHEMA_USER] = "USER",
-		[SCHEMA_GROUP] = "GROUP",
+		[SCHEMA_GROUP] = "GROUP", [SCHEMA_ORDER] = "CPUS",
 	};
 	_Static_assert(ARRAY_LEN(words) == SCHEMA_TYPE_MAX_, "a word for each type");
 
@@ -63,7 +63,8 @@ static void print_row(FILE *out, const struct schema_row *row, const char *lead,
 	fprintf(out, "  %s%s%s%s\n", lead, row->key, link, value_word(row));
 	schema_print_wrapped(out, row->help, HELP_INDENT);
 	fprintf(out, "%*sAllowed: %s.\n", HELP_INDENT, "", allowed);
-	fprintf(out, "%*sDefault: %s.\n", HELP_INDENT, "", schema_default_text(row));
+	fprintf(out, "%*sDefault: %s.%s\n", HELP_INDENT, "", schema_default_text(row),
+		schema_runtime_text(row));
 }
 
 void schema_print_options(FILE *out, const struct schema_table *table)
@@ -91,8 +92,8 @@ void schema_print_text(FILE *out)
 				schema_type_name(row->type));
 			schema_print_wrapped(out, row->help, HELP_INDENT);
 			fprintf(out, "%*sAllowed: %s.\n", HELP_INDENT, "", allowed);
-			fprintf(out, "%*sDefault: %s.\n", HELP_INDENT, "",
-				schema_default_text(row));
+			fprintf(out, "%*sDefault: %s.%s\n", HELP_INDENT, "",
+				schema_default_text(row), schema_runtime_text(row));
 		}
 	}
 }
@@ -142,6 +143,7 @@ static json_t *row_json(const struct schema_row *row)
 		json_object_set_new(object, "backends", backends_json(row));
 	if (row->only_with)
 		json_object_set_new(object, "only-with", json_string(row->only_with));
+	json_object_set_new(object, "runtime", json_boolean(row->runtime));
 	json_object_set_new(object, "help", json_string(row->help));
 	return object;
 }

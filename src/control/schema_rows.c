@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/config.h"
 #include "device/device.h"
+#include "worker/placement.h"
 
 #define SIZE_MAX_BYTES (1ull << 60)
 #define SOCKET_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
@@ -34,6 +35,16 @@ static const char *choice_poll(unsigned idx)
 	return idx < POLL_MODE_MAX_ ? poll_mode_name((enum poll_mode)idx) : NULL;
 }
 
+static const char *choice_coalesce(unsigned idx)
+{
+	return coalesce_mode_name((enum coalesce_mode)idx);
+}
+
+static const char *choice_placement(unsigned idx)
+{
+	return placement_mode_name((enum placement_mode)idx);
+}
+
 static const char *choice_log_level(unsigned idx)
 {
 	return idx < LOG_LEVEL_MAX_ ? log_level_name((enum log_level)idx) : NULL;
@@ -44,6 +55,11 @@ static const char *choice_format(unsigned idx)
 	return idx == CONFIG_FORMAT_RAW ? "raw" : NULL;
 }
 
+#define COALESCE_PACKETS_MAX 1024
+#define COALESCE_USECS_MAX 10000
+/* Of `vcpus`: numbers of four digits for each of worker/vcpus.h's VCPUS_MAX, and commas. */
+#define VCPUS_BYTES_MAX 5119
+
 #define DAEMON(member) (uint32_t) offsetof(struct config_daemon, member)
 
 static const struct schema_row daemon_rows[] = {
@@ -53,6 +69,7 @@ static const struct schema_row daemon_rows[] = {
 	 .offset = DAEMON(workers),
 	 .help = "CPUs that serve queues: one thread for each, pinned to it."},
 	{.key = "poll",
+	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
 	 .choice = choice_poll,
 	 .value = "adaptive",
@@ -66,6 +83,7 @@ static const struct schema_row daemon_rows[] = {
 	 * saves; KVM's haltpoll starts with the same value.
 	 */
 	{.key = "poll-max-us",
+	 .runtime = true,
 	 .type = SCHEMA_INT,
 	 .value = "50",
 	 .min = 0,
@@ -73,7 +91,63 @@ static const struct schema_row daemon_rows[] = {
 	 .offset = DAEMON(poll_max_us),
 	 .help = "How long poll=adaptive polls a queue that has nothing to do, in microseconds. "
 		 "Waking a sleeping core costs about as much as the default."},
+	{.key = "placement",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_placement,
+	 .value = "auto",
+	 .offset = DAEMON(placement),
+	 .help = "Which worker serves a queue. With auto the one that is nearest to the virtual "
+		 "CPU that drives it, and queues move when one worker is overloaded and another is "
+		 "not; with fixed queue by queue over the workers, and moved for load only; with "
+		 "off the same, and never moved."},
+	{.key = "rebalance-s",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value = "10",
+	 .min = 0,
+	 .max = 3600,
+	 .offset = DAEMON(rebalance_s),
+	 .help = "Seconds from one look at the workers' load to the next; 0 never moves a queue "
+		 "for load."},
+	{.key = "coalesce.mode",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_coalesce,
+	 .value = "off",
+	 .offset = DAEMON(coalesce.mode),
+	 .help = "When a guest that wants notifications gets one for completed requests: with off "
+		 "at the end of each burst; with static when coalesce.packets are completed or "
+		 "coalesce.usecs have passed; with adaptive within the same bounds, by the rate of "
+		 "completions and the requests in flight, so that a guest that waits is not kept "
+		 "waiting."},
+	/* 16 and 50: a burst of half the ring's usual fetch, and about what waking a core costs. */
+	{.key = "coalesce.packets",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value = "16",
+	 .min = 1,
+	 .max = COALESCE_PACKETS_MAX,
+	 .offset = DAEMON(coalesce.packets),
+	 .help = "The most completions to one notification, unless coalesce.mode is off."},
+	{.key = "coalesce.usecs",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value = "50",
+	 .min = 1,
+	 .max = COALESCE_USECS_MAX,
+	 .offset = DAEMON(coalesce.usecs),
+	 .help = "How long a completion waits for its notification at most, in microseconds, "
+		 "unless coalesce.mode is off."},
+	{.key = "api",
+	 .type = SCHEMA_PATH,
+	 .value_in_words = "none: no API",
+	 .max = SOCKET_PATH_BYTES_MAX,
+	 .offset = DAEMON(api_path),
+	 .help = "Answer the HTTP API, which pario uses, on this UNIX socket. With it the daemon "
+		 "may start without a disk."},
 	{.key = "log-level",
+	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
 	 .choice = choice_log_level,
 	 .value = "info",
@@ -267,23 +341,82 @@ static const struct schema_row disk_rows[] = {
 	 .offset = DISK(features.indirect),
 	 .help = "Offer indirect descriptors, so that a request takes one ring entry."},
 	{.key = "workers",
+	 .runtime = true,
 	 .type = SCHEMA_CPUS,
 	 .value_in_words = "the daemon's",
 	 .offset = DISK(workers),
 	 .help = "CPUs of the workers that serve this disk, among the daemon's."},
 	{.key = "poll",
+	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
 	 .choice = choice_poll,
 	 .value_in_words = "the daemon's",
 	 .offset = DISK(poll),
 	 .help = "As the daemon's key, for this disk."},
 	{.key = "poll-max-us",
+	 .runtime = true,
 	 .type = SCHEMA_INT,
 	 .value_in_words = "the daemon's",
 	 .min = 0,
 	 .max = 1000000,
 	 .offset = DISK(poll_max_us),
 	 .help = "As the daemon's key, for this disk."},
+	{.key = "placement",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_placement,
+	 .value_in_words = "the daemon's",
+	 .offset = DISK(placement),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "vcpus",
+	 .runtime = true,
+	 .type = SCHEMA_ORDER,
+	 .value_in_words = "found among the front end's threads, where that can be",
+	 .max = VCPUS_BYTES_MAX,
+	 .offset = DISK(vcpus),
+	 .help = "The host's CPUs on which the guest's virtual CPUs run, in the order of virtual "
+		 "CPUs: with 4-7 virtual CPU 0 is on CPU 4. For placement=auto, where the threads "
+		 "of the front end cannot be found."},
+	{.key = "siblings",
+	 .runtime = true,
+	 .type = SCHEMA_BOOL,
+	 .value = "false",
+	 .offset = DISK(siblings),
+	 .help = "With placement=auto a worker may serve a queue from the other hyperthread of the "
+		 "core whose virtual CPU drives it."},
+	{.key = "coalesce.mode",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_coalesce,
+	 .value_in_words = "the daemon's",
+	 .offset = DISK(coalesce.mode),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "coalesce.packets",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value_in_words = "the daemon's",
+	 .min = 1,
+	 .max = COALESCE_PACKETS_MAX,
+	 .offset = DISK(coalesce.packets),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "coalesce.usecs",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value_in_words = "the daemon's",
+	 .min = 1,
+	 .max = COALESCE_USECS_MAX,
+	 .offset = DISK(coalesce.usecs),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "rq-affinity",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value_in_words = "as it is",
+	 .min = 0,
+	 .max = 2,
+	 .backends = BACKEND_FILE,
+	 .offset = DISK(rq_affinity),
+	 .help = "The kernel's rq_affinity of the block device: completions on any CPU (0), in the "
+		 "group of the CPU that submitted (1), or on that CPU itself (2)."},
 };
 
 _Static_assert(ARRAY_LEN(daemon_rows) <= CONFIG_KEYS_MAX, "a bit of `given` for each key");

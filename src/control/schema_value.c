@@ -268,6 +268,16 @@ static int parse_cpus(const char *text, cpu_set_t *value, struct err *err)
 	return 0;
 }
 
+/* The same, kept as text: what the order means is for others (worker/vcpus.h). */
+static int parse_cpu_order(const struct schema_row *row, const char *text, char **value,
+			   struct err *err)
+{
+	cpu_set_t set;
+	int rc = cpuset_parse(text, &set, err);
+
+	return rc ? rc : parse_string(row, text, value, err);
+}
+
 static void *member(const struct schema_row *row, void *object)
 {
 	return (char *)object + row->offset;
@@ -295,6 +305,8 @@ int schema_set(const struct schema_row *row, void *object, const char *text, str
 		return parse_string(row, text, member(row, object), err);
 	case SCHEMA_CPUS:
 		return parse_cpus(text, member(row, object), err);
+	case SCHEMA_ORDER:
+		return parse_cpu_order(row, text, member(row, object), err);
 	case SCHEMA_USER:
 	case SCHEMA_GROUP:
 		return parse_id(row, text, member(row, object), err);
@@ -305,42 +317,93 @@ int schema_set(const struct schema_row *row, void *object, const char *text, str
 	return -EINVAL;
 }
 
-static void set_none(const struct schema_row *row, void *object)
+/* Bytes of the member; 0 for a string. */
+static size_t member_bytes(const struct schema_row *row)
 {
 	switch (row->type) {
-	case SCHEMA_FD:
-		*(int *)member(row, object) = -1;
-		break;
-	case SCHEMA_USER:
-	case SCHEMA_GROUP:
-		*(uint32_t *)member(row, object) = UINT32_MAX;
-		break;
-	default: /* zero is "none" for the others */
-		break;
+	case SCHEMA_BOOL:
+		return sizeof(bool);
+	case SCHEMA_SIZE:
+		return sizeof(uint64_t);
+	case SCHEMA_CPUS:
+		return sizeof(cpu_set_t);
+	case SCHEMA_NAME:
+	case SCHEMA_TEXT:
+	case SCHEMA_PATH:
+	case SCHEMA_ORDER:
+		return 0;
+	default:
+		return sizeof(uint32_t);
 	}
+}
+
+static void set_none(const struct schema_row *row, void *object)
+{
+	size_t bytes = member_bytes(row);
+
+	if (bytes == 0) {
+		free(*(char **)member(row, object));
+		*(char **)member(row, object) = NULL;
+	} else if (row->type == SCHEMA_FD) {
+		*(int *)member(row, object) = -1;
+	} else if (row->type == SCHEMA_USER || row->type == SCHEMA_GROUP) {
+		*(uint32_t *)member(row, object) = UINT32_MAX;
+	} else {
+		memset(member(row, object), 0, bytes);
+	}
+}
+
+void schema_unset(const struct schema_row *row, void *object)
+{
+	if (row->value)
+		CHECK(schema_set(row, object, row->value, NULL) == 0);
+	else
+		set_none(row, object);
 }
 
 void schema_set_defaults(const struct schema_table *table, void *object)
 {
-	for (unsigned i = 0; i < table->row_cnt; i++) {
-		const struct schema_row *row = &table->rows[i];
+	for (unsigned i = 0; i < table->row_cnt; i++)
+		schema_unset(&table->rows[i], object);
+}
 
-		if (row->value)
-			CHECK(schema_set(row, object, row->value, NULL) == 0);
-		else
-			set_none(row, object);
+int schema_copy(const struct schema_row *row, void *object, const struct schema_row *from_row,
+		const void *from)
+{
+	const void *value = (const char *)from + from_row->offset;
+	char *const *text = value;
+	char *copy = NULL;
+
+	CHECK(row->type == from_row->type);
+	if (member_bytes(row)) {
+		memcpy(member(row, object), value, member_bytes(row));
+		return 0;
 	}
+	if (*text) {
+		copy = strdup(*text);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(*(char **)member(row, object));
+	*(char **)member(row, object) = copy;
+	return 0;
+}
+
+void schema_move(const struct schema_row *row, void *object, void *from)
+{
+	if (member_bytes(row)) {
+		memcpy(member(row, object), member(row, from), member_bytes(row));
+		return;
+	}
+	free(*(char **)member(row, object));
+	*(char **)member(row, object) = *(char **)member(row, from);
+	*(char **)member(row, from) = NULL;
 }
 
 void schema_clear(const struct schema_table *table, void *object)
 {
 	for (unsigned i = 0; i < table->row_cnt; i++) {
-		const struct schema_row *row = &table->rows[i];
-
-		if (row->type != SCHEMA_NAME && row->type != SCHEMA_TEXT &&
-		    row->type != SCHEMA_PATH)
-			continue;
-		free(*(char **)member(row, object));
-		*(char **)member(row, object) = NULL;
+		if (member_bytes(&table->rows[i]) == 0)
+			set_none(&table->rows[i], object);
 	}
 }

@@ -39,6 +39,13 @@ int tree_load_yaml(struct tree *tree, const char *path, const char *source,
  */
 int tree_parse_spec(struct tree *tree, const char *spec, const char *path, const char *source,
 		    struct config_errors *errors);
+/*
+ * A copy of an object from JSON, with its scalars as text (1 and true like "1" and "true") but for
+ * nulls, which stay. What is nested deeper than keys are is kept as it is. root is NULL, and a
+ * complaint made, when value is no object.
+ */
+int tree_from_json(struct tree *tree, const json_t *value, const char *path,
+		   struct config_errors *errors);
 void tree_fini(struct tree *tree);
 
 /* The line on which a node (for values in a mapping: its key) stands; 0 if lines mean nothing. */

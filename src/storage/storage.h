@@ -91,7 +91,7 @@ int storage_cache_parse(const char *name, enum storage_cache *cache);
 
 /* Bounds of what a modelled flash device can be made of. */
 #define STORAGE_FLASH_CHANNELS_MAX 256
-#define STORAGE_FLASH_US_MAX 1000000
+#define STORAGE_FLASH_US_MAX 60000000
 
 /* Filled by control/ from the schema. Strings are borrowed for the call. */
 struct storage_options {

@@ -36,7 +36,7 @@ static void test_disk_of_command_line(void **state)
 		       "read-only=on");
 	stage_said(s, NULL);
 	assert_int_equal(s->config.disk_cnt, 1);
-	disk = &s->config.disks[0];
+	disk = s->config.disks[0];
 	assert_string_equal(disk->name, "vda");
 	assert_string_equal(disk->path, "/srv/a,b=c.raw");
 	assert_string_equal(disk->socket_path, "/run/vda.sock");
@@ -64,7 +64,7 @@ static void test_commas(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
 		stage_add_disk(s, cases[i].spec);
 		stage_said(s, NULL);
-		assert_string_equal(s->config.disks[i].path, cases[i].path);
+		assert_string_equal(s->config.disks[i]->path, cases[i].path);
 	}
 }
 
@@ -138,7 +138,7 @@ static void test_bytes_that_are_no_text(void **state)
 
 	stage_add_disk(s, "vda,path=\xff\xfe.raw");
 	stage_said(s, NULL);
-	assert_string_equal(s->config.disks[0].path, "\xff\xfe.raw");
+	assert_string_equal(s->config.disks[0]->path, "\xff\xfe.raw");
 }
 
 static void test_sources_add_up(void **state)
@@ -156,9 +156,9 @@ static void test_sources_add_up(void **state)
 	assert_int_equal(s->config.daemon.poll, POLL_MODE_ALWAYS);
 	assert_int_equal(s->config.daemon.poll_max_us, 10);
 	assert_int_equal(s->config.disk_cnt, 2);
-	assert_string_equal(s->config.disks[0].name, "first");
-	assert_string_equal(s->config.disks[1].name, "second");
-	assert_int_equal(s->config.disks[0].backend, STORAGE_BACKEND_NULL);
+	assert_string_equal(s->config.disks[0]->name, "first");
+	assert_string_equal(s->config.disks[1]->name, "second");
+	assert_int_equal(s->config.disks[0]->backend, STORAGE_BACKEND_NULL);
 }
 
 static void test_daemon_keys(void **state)

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 KEY = re.compile(r"^  ([a-z][a-z.-]*)=[A-Z]+$")
-OPTION = re.compile(r"^  --([a-z][a-z-]*)(?: .*)?$")
+OPTION = re.compile(r"^  --([a-z][a-z.-]*)(?: .*)?$")
 PAGE_KEY = re.compile(r"^\*([a-z][a-z.-]*)\*=_[A-Z]+_$")
-PAGE_OPTION = re.compile(r"^\*--([a-z][a-z-]*)\*(?: .*)?$")
+PAGE_OPTION = re.compile(r"^\*--([a-z][a-z.-]*)\*(?: .*)?$")
 PAGE_COMMAND = re.compile(r"^\*(?!pario\*)([a-z]+)\*(?: .*)?$")
 HELP_COMMAND = re.compile(r"^  ([a-z]+) .*$")
 
@@ -69,6 +69,8 @@ def same_facts(where, rows, texts):
         name = row["key"]
         default = row.get("default", row.get("default-in-words"))
         facts = f"Allowed: {row['allowed']}. Default: {default}."
+        if row["runtime"]:
+            facts += " Can be set at run time."
         if name in texts and not texts[name].endswith(facts):
             fault(f"{where}: {name} does not end with \"{facts}\"")
 
@@ -85,6 +87,8 @@ def check_pariod(pariod, schema, directory):
 
     if len(disk_keys) < 20 or len(daemon_keys) < 4:
         fault("the schema is too short to be whole")
+    if not any(row["runtime"] for row in schema["disks"]):
+        fault("no key of a disk can be set at run time")
     same_names("key", "the schema", disk_keys, "pariod --help", help_keys)
     same_names("key", "the schema", disk_keys, "pariod.8", page_keys)
     same_names("option", "pariod --help", help_options, "pariod.8", page_options)
@@ -105,6 +109,9 @@ def check_pario(pario, schema, directory):
                set(entries(page_lines, PAGE_OPTION)))
     same_names("command", "pario --help", entries(help_lines, HELP_COMMAND), "pario.1",
                entries(page_lines, PAGE_COMMAND))
+    runtime = sum(row["runtime"] for table in schema.values() for row in table)
+    if text.count(" Can be set at run time.\n") != runtime:
+        fault(f"pario schema does not say of {runtime} keys that they can be set at run time")
     for prefix, table in (("daemon.", "daemon"), ("disks[].", "disks")):
         for row in schema[table]:
             if f"\n{prefix}{row['key']} ({row['type']})\n" not in f"\n{text}":

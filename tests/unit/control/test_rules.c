@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cpuset.h"
+#include "control/schema.h"
 #include "stage.h"
 
 #define SPECS_MAX 3
@@ -79,7 +80,9 @@ static const struct rule_case cases[] = {
 	 {"--disk a: disks[0].size: 1536 is not a multiple of the block-size 1024"}},
 	{{NULL},
 	 {"no disk is configured: there is nothing to serve (--disk NAME,KEY=VALUE,... or a file "
-	  "with disks)"}},
+	  "with disks, or api=SOCKET to add them later)"}},
+	{{"a,backend=null,size=1M,socket=/tmp/x,rq-affinity=1"},
+	 {"--disk a: disks[0].rq-affinity: does not belong to backend null (allowed with: file)"}},
 };
 
 static void run_case(const struct rule_case *c)
@@ -196,7 +199,7 @@ static void default_workers(unsigned want_cnt, const cpu_set_t *pin, int first)
 	stage_said(s, NULL);
 	assert_int_equal(CPU_COUNT(workers), want_cnt);
 	assert_int_equal(!!CPU_ISSET(first, workers), CPU_COUNT(pin) == 1);
-	assert_true(CPU_EQUAL(workers, &s->config.disks[0].workers));
+	assert_true(CPU_EQUAL(workers, &s->config.disks[0]->workers));
 	stage_end(s);
 }
 
@@ -227,10 +230,58 @@ static void test_inheritance(void **state)
 	stage_add_disk(s, "b,backend=null,size=1M,fd=4,poll=always,poll-max-us=9");
 	config_finish(&s->config, &s->errors);
 	stage_said(s, NULL);
-	assert_int_equal(s->config.disks[0].poll, POLL_MODE_NEVER);
-	assert_int_equal(s->config.disks[0].poll_max_us, 7);
-	assert_int_equal(s->config.disks[1].poll, POLL_MODE_ALWAYS);
-	assert_int_equal(s->config.disks[1].poll_max_us, 9);
+	assert_int_equal(s->config.disks[0]->poll, POLL_MODE_NEVER);
+	assert_int_equal(s->config.disks[0]->poll_max_us, 7);
+	assert_int_equal(s->config.disks[1]->poll, POLL_MODE_ALWAYS);
+	assert_int_equal(s->config.disks[1]->poll_max_us, 9);
+	stage_end(s);
+}
+
+/* Whatever both have is inherited, so it must be of one kind, with the same bounds. */
+static void test_keys_of_both(void **state)
+{
+	unsigned cnt = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < schema_disk.row_cnt; i++) {
+		const struct schema_row *row = &schema_disk.rows[i];
+		int idx = schema_find(&schema_daemon, row->key);
+		const struct schema_row *other = &schema_daemon.rows[idx < 0 ? 0 : idx];
+
+		if (idx < 0)
+			continue;
+		assert_int_equal(row->type, other->type);
+		assert_int_equal(row->min, other->min);
+		assert_int_equal(row->max, other->max);
+		assert_ptr_equal(row->choice, other->choice);
+		assert_string_equal(row->value_in_words, "the daemon's");
+		cnt++;
+	}
+	assert_true(cnt >= 7);
+}
+
+static void test_no_disks_but_api(void **state)
+{
+	struct stage *s = stage_begin();
+
+	(void)state;
+	config_set_daemon(&s->config, "api", "/tmp/api", &s->errors);
+	config_finish(&s->config, &s->errors);
+	stage_said(s, NULL);
+	stage_add_disk(s, "a,backend=null,size=1M,socket=/tmp/api");
+	config_finish(&s->config, &s->errors);
+	stage_said(s, "--disk a: disks[0].socket: \"/tmp/api\" is already the socket of daemon.api",
+		   NULL);
+	stage_end(s);
+
+	s = stage_begin();
+	config_set_daemon(&s->config, "api", "/no/such/directory/api", &s->errors);
+	config_finish(&s->config, &s->errors);
+	config_check_paths(&s->config, &s->errors);
+	stage_said(s,
+		   "daemon.api: the directory /no/such/directory cannot be reached: No such file "
+		   "or directory",
+		   NULL);
 	stage_end(s);
 }
 
@@ -322,6 +373,8 @@ int main(void)
 		cmocka_unit_test(test_workers_of_disk),
 		cmocka_unit_test(test_default_workers),
 		cmocka_unit_test(test_inheritance),
+		cmocka_unit_test(test_keys_of_both),
+		cmocka_unit_test(test_no_disks_but_api),
 		cmocka_unit_test(test_complaints_of_others),
 		cmocka_unit_test(test_paths),
 	};

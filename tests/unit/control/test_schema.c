@@ -88,8 +88,9 @@ static const struct row_case cases[] = {
 	{"channels", "0", "0 is below the minimum of 1 (allowed: 1 to 256)"},
 	{"channels", "257", "257 is above the maximum of 256 (allowed: 1 to 256)"},
 	{"read-us", "0", NULL},
-	{"read-us", "fast", "\"fast\" is not a whole number (allowed: 0 to 1000000)"},
-	{"write-us", "1000001", "1000001 is above the maximum of 1000000 (allowed: 0 to 1000000)"},
+	{"read-us", "fast", "\"fast\" is not a whole number (allowed: 0 to 60000000)"},
+	{"write-us", "60000001",
+	 "60000001 is above the maximum of 60000000 (allowed: 0 to 60000000)"},
 	{"cache", "none", NULL},
 	{"cache", "writethrough",
 	 "\"writethrough\" is none of the choices (allowed: none, writeback)"},
@@ -222,6 +223,12 @@ static void test_defaults(void **state)
 	assert_int_equal(daemon.poll, POLL_MODE_ADAPTIVE);
 	assert_int_equal(daemon.poll_max_us, 50);
 	assert_int_equal(daemon.log_level, LOG_LEVEL_INFO);
+	assert_int_equal(daemon.placement, PLACEMENT_AUTO);
+	assert_int_equal(daemon.rebalance_s, 10);
+	assert_int_equal(daemon.coalesce.mode, COALESCE_OFF);
+	assert_int_equal(daemon.coalesce.packets, 16);
+	assert_int_equal(daemon.coalesce.usecs, 50);
+	assert_null(daemon.api_path);
 
 	schema_set_defaults(&schema_disk, &disk);
 	assert_int_equal(disk.backend, STORAGE_BACKEND_FILE);
@@ -258,6 +265,7 @@ static void test_rows_are_whole(void **state)
 
 			assert_int_equal(schema_find(tables[t], row->key), i);
 			assert_true(!row->value != !row->value_in_words);
+			assert_true(*schema_runtime_text(row) ? row->runtime : !row->runtime);
 			assert_true(row->help[strlen(row->help) - 1] == '.');
 			schema_allowed_text(row, allowed, sizeof(allowed));
 			assert_true(strlen(allowed) < sizeof(allowed) - 1);

@@ -40,15 +40,15 @@ static void test_whole_file(void **state)
 	assert_int_equal(config->daemon.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(CPU_COUNT(&config->daemon.workers), 1);
 	assert_int_equal(config->disk_cnt, 2);
-	assert_string_equal(config->disks[0].name, "no");
-	assert_int_equal(config->disks[0].backend, STORAGE_BACKEND_NULL);
-	assert_int_equal(config->disks[0].fd, 5);
-	assert_false(config->disks[0].features.packed);
-	assert_true(config->disks[0].features.in_order);
-	assert_string_equal(config->disks[1].path, "/srv/a, b.raw");
-	assert_int_equal(config->disks[1].socket_mode, 0660);
-	assert_false(config->disks[1].features.event_idx);
-	assert_true(config->disks[1].features.packed);
+	assert_string_equal(config->disks[0]->name, "no");
+	assert_int_equal(config->disks[0]->backend, STORAGE_BACKEND_NULL);
+	assert_int_equal(config->disks[0]->fd, 5);
+	assert_false(config->disks[0]->features.packed);
+	assert_true(config->disks[0]->features.in_order);
+	assert_string_equal(config->disks[1]->path, "/srv/a, b.raw");
+	assert_int_equal(config->disks[1]->socket_mode, 0660);
+	assert_false(config->disks[1]->features.event_idx);
+	assert_true(config->disks[1]->features.packed);
 	stage_end(s);
 }
 
@@ -69,8 +69,8 @@ static const struct yaml_case cases[] = {
 	{"disks:\n- name: a\n  limits:\n    iops: 5\n",
 	 ":3: disks[0].limits: unknown key (`pario schema` lists those of disks)"},
 	{"disk:\n- name: a\n", ":1: disk: unknown key (allowed: daemon, disks)"},
-	{"daemon:\n  api: /run/x\n",
-	 ":2: daemon.api: unknown key (`pario schema` lists those of daemon)"},
+	{"daemon:\n  metrics: /run/x\n",
+	 ":2: daemon.metrics: unknown key (`pario schema` lists those of daemon)"},
 	/* shapes */
 	{"- name: a\n", ": a mapping is needed (allowed: daemon, disks)"},
 	{"just words\n", ": a mapping is needed (allowed: daemon, disks)"},
