@@ -9,7 +9,15 @@
  * may be gone.
  */
 #include "base/check.h"
+#include "base/clock.h"
 #include "worker/worker_priv.h"
+
+/*
+ * One turn in so many is measured for load_ns. The distance from one to the next varies evenly
+ * around that, so that no load with a period of its own is met always or never.
+ */
+#define MEASURE_EVERY 64u
+#define MEASURE_SPREAD 31u
 
 void hotset_init(struct hotset *set)
 {
@@ -18,18 +26,52 @@ void hotset_init(struct hotset *set)
 	set->hot_cnt = 0;
 	set->cursor = &set->hot;
 	set->current = NULL;
+	set->unmeasured_left = MEASURE_EVERY;
+	set->random = 1;
 }
 
-static uint64_t poller_window(enum poll_mode mode, uint64_t poll_max_ns)
+/* The window of the mode, with nothing learnt. */
+static void poller_begin_window(struct poller *poller)
 {
-	switch (mode) {
+	switch (poller->mode) {
 	case POLL_MODE_ALWAYS:
-		return UINT64_MAX;
+		poller->window = poll_window_start(UINT64_MAX);
+		break;
 	case POLL_MODE_NEVER:
-		return 0;
+		poller->window = poll_window_start(0);
+		break;
 	default:
-		return poll_max_ns;
+		poller->window = poll_window_start(poller->poll_max_ns);
+		break;
 	}
+	/* Those two have nothing to learn: no gap is longer. */
+	if (poller->mode != POLL_MODE_ADAPTIVE)
+		poller->window.longest_ns = UINT64_MAX;
+	poller->slept = false;
+	poller->worked_ns = poller->worker->now_ns;
+	poller->spin_from_ns = poller->worker->now_ns;
+	store_relaxed(&poller->window_ns, poller->window.window_ns);
+}
+
+/* What was waited for has come: gap_ns after the last work. */
+static NOINLINE void poller_learn(struct poller *poller, uint64_t gap_ns)
+{
+	if (poller->mode == POLL_MODE_ADAPTIVE) {
+		poller->window =
+			poller->slept
+				? poll_window_slept(poller->window, gap_ns, poller->poll_max_ns)
+				: poll_window_met(poller->window, gap_ns, poller->poll_max_ns);
+		store_relaxed(&poller->window_ns, poller->window.window_ns);
+	}
+	poller->slept = false;
+}
+
+/* The poller waited as long as it may: from here on its next work is one that it slept for. */
+static void poller_end_spin(struct poller *poller)
+{
+	poller->slept = true;
+	poller->spin_from_ns = poller->worker->now_ns;
+	poller->window.spin_ns = poller->window.window_ns; /* if it was a probe, it failed */
 }
 
 static void poller_unlink(struct poller *poller)
@@ -40,6 +82,7 @@ static void poller_unlink(struct poller *poller)
 		if (set->cursor == &poller->node)
 			set->cursor = poller->node.next;
 		set->hot_cnt--;
+		store_relaxed(&poller->worker->stats.hot_pollers, set->hot_cnt);
 	}
 	list_remove(&poller->node);
 }
@@ -49,9 +92,10 @@ static void poller_link_hot(struct poller *poller)
 	struct worker *worker = poller->worker;
 
 	poller->hot = true;
-	poller->last_work_ns = worker->now_ns;
+	poller->spin_from_ns = worker->now_ns;
 	list_push_back(&worker->set.hot, &poller->node);
 	worker->set.hot_cnt++;
+	store_relaxed(&worker->stats.hot_pollers, worker->set.hot_cnt);
 }
 
 /* Cold to hot. Nothing is touched after cancel_sleep: it may remove the poller. */
@@ -86,11 +130,12 @@ static void poller_cool(struct poller *poller)
 	stay = poller->ops->prepare_sleep(poller);
 	if (set->current != poller)
 		return;
+	poller_end_spin(poller);
 	if (stay || poller->woken) {
-		poller->last_work_ns = worker->now_ns;
 		poller->ops->cancel_sleep(poller);
 		return;
 	}
+	stat_inc(&worker->stats.coolings);
 	poller_unlink(poller);
 	poller->hot = false;
 	list_push_back(&set->cold, &poller->node);
@@ -102,11 +147,28 @@ static void poller_cool(struct poller *poller)
 		timers_set(&worker->timers, &poller->deadline, deadline_ns);
 }
 
-unsigned hotset_poll(struct worker *worker)
+static bool poller_spins(const struct poller *poller, uint64_t now_ns)
+{
+	const uint64_t from_ns = poller->spin_from_ns > poller->worked_ns ? poller->spin_from_ns
+									  : poller->worked_ns;
+
+	return now_ns - from_ns < poller->window.spin_ns;
+}
+
+/* Charges a poll that did work; the poller is still there. */
+static void poller_charge(struct poller *poller, uint64_t start_ns)
+{
+	if (poller->load_ns)
+		stat_add(poller->load_ns, (clock_now_ns() - start_ns) * MEASURE_EVERY);
+}
+
+static inline unsigned hotset_turn(struct worker *worker, const bool measured)
 {
 	struct hotset *set = &worker->set;
 	const uint64_t now_ns = worker->now_ns;
 	struct poller *poller;
+	uint64_t start_ns = 0;
+	uint64_t gap_ns;
 	unsigned total = 0;
 	unsigned did;
 
@@ -116,18 +178,44 @@ unsigned hotset_poll(struct worker *worker)
 		set->cursor = poller->node.next;
 		set->current = poller;
 		poller->woken = false;
+		if (measured)
+			start_ns = clock_now_ns();
 		did = poller->ops->poll(poller, now_ns);
 		total += did;
 		if (set->current != poller)
 			continue;
-		if (did > 0)
-			poller->last_work_ns = now_ns;
-		else if (now_ns - poller->last_work_ns >= poller->window_ns && !poller->woken)
+		if (did > 0) {
+			if (measured)
+				poller_charge(poller, start_ns);
+			gap_ns = now_ns - poller->worked_ns;
+			if (unlikely(poller->slept || gap_ns > poller->window.longest_ns))
+				poller_learn(poller, gap_ns);
+			poller->worked_ns = now_ns;
+		} else if (!poller_spins(poller, now_ns) && !poller->woken) {
 			poller_cool(poller);
+		}
 	}
 	set->current = NULL;
 	set->cursor = &set->hot;
 	return total;
+}
+
+static NOINLINE unsigned hotset_poll_measured(struct worker *worker)
+{
+	struct hotset *set = &worker->set;
+
+	/* Numerical Recipes' generator; the upper bits are the better ones. */
+	set->random = set->random * 1664525u + 1013904223u;
+	set->unmeasured_left =
+		MEASURE_EVERY - MEASURE_SPREAD + (set->random >> 16) % (2 * MEASURE_SPREAD + 1);
+	return hotset_turn(worker, true);
+}
+
+unsigned hotset_poll(struct worker *worker)
+{
+	if (unlikely(--worker->set.unmeasured_left == 0))
+		return hotset_poll_measured(worker);
+	return hotset_turn(worker, false);
 }
 
 void worker_poller_add(struct worker *worker, struct poller *poller)
@@ -135,10 +223,11 @@ void worker_poller_add(struct worker *worker, struct poller *poller)
 	poller->worker = worker;
 	poller->watch = NULL;
 	poller->woken = false;
-	poller->window_ns = poller_window(poller->mode, poller->poll_max_ns);
+	poller_begin_window(poller);
 	poller->deadline = (struct worker_timer){.expired = poller_deadline_expired};
 	list_init(&poller->node);
 	poller_link_hot(poller);
+	stat_add(&worker->stats.pollers, 1);
 }
 
 void worker_poller_remove(struct poller *poller)
@@ -155,6 +244,7 @@ void worker_poller_remove(struct poller *poller)
 	if (worker->set.current == poller)
 		worker->set.current = NULL;
 	poller->worker = NULL;
+	store_relaxed(&worker->stats.pollers, worker->stats.pollers - 1);
 }
 
 void worker_poller_wake(struct poller *poller)
@@ -179,10 +269,15 @@ int worker_poller_set_kick(struct poller *poller, int kick_fd)
 
 void worker_poller_set_mode(struct poller *poller, enum poll_mode mode, uint64_t poll_max_ns)
 {
+	const bool same = mode == poller->mode && poll_max_ns == poller->poll_max_ns;
+
+	/* Whoever changes something else of a queue says the same again: it keeps what it learnt. */
+	if (same)
+		return;
 	poller->mode = mode;
 	poller->poll_max_ns = poll_max_ns;
-	poller->window_ns = poller_window(mode, poll_max_ns);
-	poller->last_work_ns = poller->worker->now_ns;
-	if (mode == POLL_MODE_ALWAYS)
+	poller_begin_window(poller);
+	/* What was put off under the former mode is judged anew under this one. */
+	if (mode == POLL_MODE_ALWAYS || poller->deadline.running)
 		worker_poller_wake(poller);
 }

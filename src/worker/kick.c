@@ -47,6 +47,8 @@ static void kick_fired(struct uring_op *op, int res, uint32_t cqe_flags)
 		uring_own_ended(&watch->worker->uring);
 	}
 	watch->running = true;
+	if (poller)
+		stat_inc(&watch->worker->stats.kicks);
 	if (poller && poller->ops->kicked)
 		poller->ops->kicked(poller);
 	/* Unless kicked() removed it. If the watch has ended, cooling arms it again. */

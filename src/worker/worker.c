@@ -6,14 +6,17 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/cpuset.h"
+#include "base/numa.h"
 #include "worker/worker_priv.h"
 
 static const char *const poll_mode_names[] = {"adaptive", "always", "never"};
@@ -35,20 +38,31 @@ int poll_mode_parse(const char *name, enum poll_mode *mode)
 	return -EINVAL;
 }
 
-#define WORKER_STAT_ROW(member, name_, unit_, help_)               \
-	{                                                          \
-		.name = (name_), .unit = (unit_), .help = (help_), \
-		.offset = offsetof(struct worker_stats, member)    \
+#define WORKER_STAT_ROW(member, kind_, name_, unit_, help_)                      \
+	{                                                                        \
+		.name = (name_), .unit = (unit_), .help = (help_),               \
+		.offset = offsetof(struct worker_stats, member), .kind = (kind_) \
 	}
+#define WORKER_COUNTER(member, name, unit, help) \
+	WORKER_STAT_ROW(member, STAT_COUNTER, name, unit, help)
+#define WORKER_GAUGE(member, name, unit, help) WORKER_STAT_ROW(member, STAT_GAUGE, name, unit, help)
 
 const struct stat_row worker_stat_rows[] = {
-	WORKER_STAT_ROW(turns, "turns", "turns", "Turns of the worker's loop."),
-	WORKER_STAT_ROW(busy_ns, "busy", "ns", "Time in turns that did work."),
-	WORKER_STAT_ROW(spin_ns, "spin", "ns", "Time in turns that found nothing to do."),
-	WORKER_STAT_ROW(sleep_ns, "sleep", "ns", "Time asleep in the kernel."),
-	WORKER_STAT_ROW(sleeps, "sleeps", "sleeps", "Times the worker went to sleep."),
-	WORKER_STAT_ROW(ring_entries, "ring_entries", "calls", "Calls of io_uring_enter."),
-	WORKER_STAT_ROW(messages, "messages", "messages", "Messages from control."),
+	WORKER_COUNTER(turns, "turns", "turns", "Turns of the worker's loop."),
+	WORKER_COUNTER(busy_ns, "busy", "ns", "Time in turns that did work."),
+	WORKER_COUNTER(spin_ns, "spin", "ns", "Time in turns that found nothing to do."),
+	WORKER_COUNTER(sleep_ns, "sleep", "ns", "Time asleep in the kernel."),
+	WORKER_COUNTER(sleeps, "sleeps", "sleeps", "Times the worker went to sleep."),
+	WORKER_COUNTER(ring_entries, "ring_entries", "calls", "Calls of io_uring_enter."),
+	WORKER_COUNTER(messages, "messages", "messages", "Messages from control."),
+	WORKER_COUNTER(kicks, "kicks", "kicks", "Kicks of queues that were not polled."),
+	WORKER_COUNTER(completions, "completions", "completions",
+		       "Completions taken from io_uring, kicks included."),
+	WORKER_COUNTER(timers, "timers", "timers", "Timers that expired."),
+	WORKER_COUNTER(coolings, "coolings", "coolings",
+		       "Times a queue was left to its kick because nothing came."),
+	WORKER_GAUGE(hot_pollers, "hot_pollers", "queues", "Queues that are polled now."),
+	WORKER_GAUGE(pollers, "pollers", "queues", "Queues that the worker has now."),
 };
 const unsigned worker_stat_row_cnt = ARRAY_LEN(worker_stat_rows);
 _Static_assert(ARRAY_LEN(worker_stat_rows) * sizeof(uint64_t) == sizeof(struct worker_stats),
@@ -98,6 +112,23 @@ static void worker_sleep(struct worker *worker)
 	worker_account(worker, &worker->stats.sleep_ns);
 }
 
+static unsigned worker_reap(struct worker *worker)
+{
+	const unsigned cnt = uring_turn(&worker->uring);
+
+	if (cnt > 0)
+		stat_add(&worker->stats.completions, cnt);
+	return cnt;
+}
+
+static unsigned worker_run_timers(struct worker *worker)
+{
+	const unsigned cnt = timers_run(&worker->timers, worker, worker->now_ns);
+
+	stat_add(&worker->stats.timers, cnt);
+	return cnt;
+}
+
 static void worker_loop(struct worker *worker)
 {
 	struct worker_stats *stats = &worker->stats;
@@ -109,9 +140,9 @@ static void worker_loop(struct worker *worker)
 		if (unlikely(mailbox_has(&worker->mailbox)))
 			work += worker_run_calls(worker);
 		work += hotset_poll(worker);
-		work += uring_turn(&worker->uring);
+		work += worker_reap(worker);
 		if (unlikely(worker->timers.next_ns <= worker->now_ns))
-			work += timers_run(&worker->timers, worker, worker->now_ns);
+			work += worker_run_timers(worker);
 		stat_inc(&stats->turns);
 		if (work == 0)
 			cpu_relax();
@@ -158,6 +189,28 @@ static int worker_pin(const struct worker *worker, struct err *err)
 	return 0;
 }
 
+/* Whole pages of its own, which can be moved to the thread's node. */
+static size_t worker_bytes(void)
+{
+	const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (sizeof(struct worker) + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+/*
+ * The worker's memory was allocated on control's node; what the thread allocates itself, its ring
+ * first of all, is on its own because it is the first to touch it.
+ */
+static void worker_settle(struct worker *worker)
+{
+	unsigned node;
+
+	if (worker->options.cpu < 0 || getcpu(NULL, &node) < 0)
+		return;
+	worker->node = (int)node;
+	numa_prefer(worker, worker_bytes(), worker->node);
+}
+
 /* On the new thread: the ring belongs to the thread that makes it (SINGLE_ISSUER). */
 static int worker_setup(struct worker *worker, struct err *err)
 {
@@ -169,6 +222,7 @@ static int worker_setup(struct worker *worker, struct err *err)
 	rc = worker_pin(worker, err);
 	if (rc < 0)
 		return rc;
+	worker_settle(worker);
 	rc = uring_open(&worker->uring, worker->options.sq_entries, &worker->stats.ring_entries,
 			err);
 	if (rc < 0)
@@ -221,7 +275,7 @@ static void worker_destroy(struct worker *worker)
 int worker_new(const struct worker_options *options, struct evloop *control, struct worker **out,
 	       struct err *err)
 {
-	struct worker *worker = aligned_alloc(CACHE_LINE_BYTES, sizeof(*worker));
+	struct worker *worker = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), worker_bytes());
 	int rc;
 
 	if (!worker)
@@ -229,6 +283,7 @@ int worker_new(const struct worker_options *options, struct evloop *control, str
 	memset(worker, 0, sizeof(*worker));
 	worker->control = control;
 	worker->options = *options;
+	worker->node = -1;
 	hotset_init(&worker->set);
 	timers_init(&worker->timers);
 	list_init(&worker->watches);
@@ -272,6 +327,11 @@ void worker_free(struct worker *worker)
 int worker_cpu(const struct worker *worker)
 {
 	return worker->options.cpu;
+}
+
+int worker_node(const struct worker *worker)
+{
+	return worker->node;
 }
 
 unsigned worker_idx(const struct worker *worker)

@@ -11,7 +11,13 @@
  *    its spin window, measured from the turn of its last work: prepare_sleep (arm, re-check) is
  *    asked at that moment, and if work arrived in between it stays and the window begins anew. It
  *    returns on its kick, on worker_poller_wake, on its deadline.
- *    mode always: never leaves. mode never: window 0. mode adaptive: window poll_max_ns.
+ *    mode always: never leaves, and so the worker never sleeps. mode never: window 0.
+ *    mode adaptive: a window between 0 and poll_max_ns, which starts at poll_max_ns and is learnt
+ *    from the gaps between one work and the next. Work that it slept for (kick, completion or
+ *    deadline, and what prepare_sleep found): after a gap of up to poll_max_ns the window doubles,
+ *    from 4 us on; after a longer one it is halved, unless spinning met a gap longer than the half
+ *    since the long gap before. Work that it met while spinning: as it was. Each 16th long gap is
+ *    followed by a probe of poll_max_ns. Why, and the rest: window.h.
  * 3. The worker sleeps only when the hot set is empty, in io_uring, and everything wakes it there:
  *    kicks (multishot POLL_ADD on the kick fd, which is never read), I/O completions, messages (an
  *    eventfd of its own, INBOX_WAKE), timers (as the wait's timeout).
@@ -26,6 +32,9 @@
  *    Arming looks at the descriptor's level, so a kick in between is not lost. While the ring has
  *    no room for it (uring_can_watch) the poller stays hot. Its memory lives until its last
  *    completion was seen, however early the poller goes (kick.c).
+ * 7. Loads: one turn in 64 (at a distance that varies) is measured, and 64 times what a poll took
+ *    that did work is added to its poller's load_ns. What polls cause elsewhere in the turn, as in
+ *    io_uring, is in busy_ns alone: a worker's pollers share that in the ratio of their loads.
  */
 #ifndef PARIO_WORKER_WORKER_H
 #define PARIO_WORKER_WORKER_H
@@ -37,6 +46,7 @@
 #include "base/evloop.h"
 #include "base/list.h"
 #include "base/stat.h"
+#include "worker/window.h"
 
 struct worker;
 struct uring;
@@ -101,18 +111,25 @@ struct poller {
 	enum poll_mode mode;
 	uint64_t poll_max_ns;
 	/*
-	 * Time of the worker that went into this poller's work is added there (sampled, so exact
-	 * only over many turns); NULL: not wanted. The user's, who may read it on any thread.
+	 * Time of the worker that this poller's polls took is added there (sampled, so exact only
+	 * over many turns); NULL: not wanted. The user's, who may read it on any thread.
 	 */
 	uint64_t *load_ns;
 	struct list_node node; /* in the worker's hot or cold list */
 	struct worker *worker;
 	struct kick_watch *watch;
-	uint64_t window_ns; /* from mode and poll_max_ns */
-	uint64_t last_work_ns;
+	/*
+	 * How long it is polled without work now; UINT64_MAX: always. May be read by any thread,
+	 * with a relaxed load.
+	 */
+	uint64_t window_ns;
+	struct poll_window window;
+	uint64_t worked_ns;    /* start of the turn of its last work, or of its first */
+	uint64_t spin_from_ns; /* the window begins there, or at worked_ns if that is later */
 	struct worker_timer deadline; /* runs while cold, if next_deadline gave one */
 	bool hot;
 	bool woken; /* while hot: worker_poller_wake came since the last poll began */
+	bool slept; /* a window ended since its last work */
 };
 
 /*
@@ -130,7 +147,7 @@ struct worker_call {
 	struct evloop_post post;
 };
 
-/* Counters in ns or counts; written by the worker, read by anybody. */
+/* Counters in ns or counts, and two gauges; written by the worker, read by anybody. */
 struct worker_stats {
 	uint64_t turns;
 	uint64_t busy_ns;  /* turns that did work */
@@ -139,6 +156,12 @@ struct worker_stats {
 	uint64_t sleeps;
 	uint64_t ring_entries; /* io_uring_enter calls */
 	uint64_t messages;
+	uint64_t kicks;       /* of cold pollers; several at once may be one */
+	uint64_t completions; /* taken from io_uring, kicks and the worker's own included */
+	uint64_t timers;      /* expired */
+	uint64_t coolings;    /* times a poller left the hot set to wait for a kick */
+	uint64_t hot_pollers; /* now */
+	uint64_t pollers;     /* now */
 };
 
 extern const struct stat_row worker_stat_rows[];
@@ -164,6 +187,8 @@ int worker_new(const struct worker_options *options, struct evloop *control, str
 void worker_free(struct worker *worker);
 
 int worker_cpu(const struct worker *worker);
+/* NUMA node of its CPU, for memory that it works on; -1 when it is not pinned or not known. */
+int worker_node(const struct worker *worker);
 unsigned worker_idx(const struct worker *worker);
 const struct worker_stats *worker_stats(const struct worker *worker);
 
@@ -188,8 +213,10 @@ void worker_poller_wake(struct poller *poller);
  */
 int worker_poller_set_kick(struct poller *poller, int kick_fd);
 /*
- * Takes effect at once: `always` makes it hot, `never` lets it cool in the next turn that finds
- * nothing. poll_max_ns counts in adaptive mode only.
+ * Takes effect at once, hot or cold: `always` makes it hot, `never` lets it cool in the next turn
+ * that finds nothing, `adaptive` starts with a window of poll_max_ns, which counts in this mode
+ * only. A cold poller whose deadline runs is made hot, so that it is polled, and asked for the next
+ * deadline, under the new mode. The same mode and poll_max_ns again change nothing.
  */
 void worker_poller_set_mode(struct poller *poller, enum poll_mode mode, uint64_t poll_max_ns);
 

@@ -101,6 +101,8 @@ struct hotset {
 	unsigned hot_cnt;
 	struct list_node *cursor; /* next to be polled in this turn */
 	struct poller *current;   /* whose function runs; NULL once it was removed */
+	unsigned unmeasured_left; /* turns to the next that is measured, that included */
+	uint32_t random;
 };
 
 void hotset_init(struct hotset *set);
@@ -150,7 +152,8 @@ struct worker {
 	struct evloop *control;
 	struct worker_options options;
 
-	/* From the thread to worker_new(), by `started` */
+	/* From the thread to worker_new(), by `started`; constant afterwards */
+	int node;
 	int start_status;
 	struct err start_err;
 	sem_t started;

@@ -175,6 +175,32 @@ static void test_cpu_that_cannot_be_had(void **state)
 	assert_int_equal(open_fd_cnt(), fds);
 }
 
+/* A pinned worker knows its node, as the kernel tells it of that CPU; another has none. */
+static void test_node(void **state)
+{
+	struct rig *rig = *state;
+	struct worker_options options = {.cpu = 0, .idx = 1};
+	struct worker *worker;
+	struct err err = ERR_INIT;
+	char path[64];
+	cpu_set_t set;
+
+	assert_int_equal(worker_node(rig->worker), -1);
+	assert_int_equal(cpuset_allowed(&set), 0);
+	while (!CPU_ISSET(options.cpu, &set))
+		options.cpu++;
+	assert_int_equal(worker_new(&options, rig->loop, &worker, &err), 0);
+	assert_true(worker_node(worker) >= 0);
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/node%d", options.cpu,
+		 worker_node(worker));
+	/* Kernels without NUMA have no such link, and one node. */
+	if (access("/sys/devices/system/node/node0", F_OK) == 0)
+		assert_int_equal(access(path, F_OK), 0);
+	else
+		assert_int_equal(worker_node(worker), 0);
+	worker_free(worker);
+}
+
 /* --- sleep --- */
 
 static void test_idle_worker_sleeps(void **state)
@@ -237,6 +263,8 @@ static void test_stat_rows(void **state)
 		assert_non_null(row->unit);
 		assert_non_null(row->help);
 		assert_int_equal(row->offset, i * sizeof(uint64_t));
+		assert_int_equal(row->kind,
+				 strstr(row->name, "pollers") ? STAT_GAUGE : STAT_COUNTER);
 	}
 }
 
@@ -393,6 +421,7 @@ int main(void)
 		TEST(test_signals_are_controls),
 		cmocka_unit_test(test_pinned),
 		cmocka_unit_test(test_cpu_that_cannot_be_had),
+		TEST(test_node),
 		TEST(test_idle_worker_sleeps),
 		TEST(test_time_is_accounted),
 		cmocka_unit_test(test_stat_rows),
