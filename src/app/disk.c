@@ -79,8 +79,11 @@ int disk_open_device(struct disk *disk, struct evloop *loop, struct worker *cons
 		.in_order = config->features.in_order,
 		.event_idx = config->features.event_idx,
 		.indirect = config->features.indirect,
-		.poll_mode = config->poll,
-		.poll_max_ns = config->poll_max_us * NS_PER_US,
+		.tuning =
+			{
+				.poll_mode = config->poll,
+				.poll_max_ns = config->poll_max_us * NS_PER_US,
+			},
 		.workers = serving,
 		.worker_shift = shift,
 	};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control side of a device: features, config space, memory, and which queues there are.
- * Not the life of a queue across threads (queue.c), and not a device model (blk/).
+ * Not the life of a queue across threads (change.c, queue.c), not its counters (view.c), and not a
+ * device model (blk/).
  */
 #include "device/device_priv.h"
 
@@ -24,20 +25,21 @@ int device_init(struct device *device, const struct device_ops *ops,
 		.ops = ops,
 		.offered = setup->features,
 		.queue_max = setup->queues,
-		.poll_mode = setup->poll_mode,
-		.poll_max_ns = setup->poll_max_ns,
+		.tuning = setup->tuning,
 		.worker_cnt = setup->worker_cnt,
 		.worker_shift = setup->worker_shift,
 	};
 	device->name = strdup(setup->name);
 	device->workers = calloc(setup->worker_cnt, sizeof(void *));
+	device->homes = calloc(setup->queues, sizeof(void *));
 	device->queues = calloc(setup->queues, sizeof(void *));
-	if (!device->name || !device->workers || !device->queues) {
+	if (!device->name || !device->workers || !device->homes || !device->queues) {
 		device_fini(device);
 		return err_set(err, ENOMEM, "no memory for the device");
 	}
 	for (unsigned i = 0; i < setup->worker_cnt; i++)
 		device->workers[i] = setup->workers[i];
+	device_tables_init(device);
 	return 0;
 }
 
@@ -51,6 +53,7 @@ void device_fini(struct device *device)
 	if (device->memory)
 		gmem_put(device->memory);
 	free(device->queues);
+	free(device->homes);
 	free(device->workers);
 	free(device->name);
 }
@@ -201,30 +204,6 @@ struct worker *device_queue_worker(const struct device *device, unsigned idx)
 	return device_queue_running(device, idx) ? device->queues[idx]->home : NULL;
 }
 
-void device_ring_stats(const struct device *device, struct virtqueue_stats *sum)
-{
-	*sum = device->ring_sum;
-	for (unsigned i = 0; i < device->queue_max; i++) {
-		if (device_queue_running(device, i))
-			device_ring_stats_add(sum, virtqueue_stats(device->queues[i]->vq));
-	}
-}
-
-void device_ring_stats_add(struct virtqueue_stats *sum, const struct virtqueue_stats *stats)
-{
-	uint64_t *to = (uint64_t *)(void *)sum;
-	const uint64_t *from = (const uint64_t *)(const void *)stats;
-
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-		to[i] += stat_read(&from[i]);
-}
-
-void device_tune(struct device *device, const struct device_tuning *tuning, struct join *join)
-{
-	(void)join;
-	device->tuning = *tuning;
-}
-
 const struct device_tuning *device_tuning(const struct device *device)
 {
 	return &device->tuning;
@@ -239,8 +218,11 @@ struct worker *const *device_workers(const struct device *device, unsigned *cnt)
 int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
 		       struct err *err)
 {
-	struct worker **copy = calloc(cnt, sizeof(void *));
+	struct worker **copy;
 
+	if (!cnt)
+		return err_set(err, EINVAL, "workers: there is none; give at least one");
+	copy = calloc(cnt, sizeof(void *));
 	if (!copy)
 		return err_set(err, ENOMEM, "no memory for %u workers", cnt);
 	memcpy(copy, workers, cnt * sizeof(void *));
@@ -252,47 +234,14 @@ int device_set_workers(struct device *device, struct worker *const *workers, uns
 
 void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker)
 {
-	(void)device;
-	(void)idx;
-	(void)worker;
+	if (idx < device->queue_max)
+		device->homes[idx] = worker;
 }
 
 void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg)
 {
 	device->changed = changed;
 	device->changed_arg = arg;
-}
-
-bool device_queue_view(const struct device *device, unsigned idx, struct device_queue_view *view)
-{
-	memset(view, 0, sizeof(*view));
-	view->running = device_queue_running(device, idx);
-	view->worker = device_queue_worker(device, idx);
-	return view->running;
-}
-
-const struct stat_table *device_stat_tables(const struct device *device, unsigned *cnt)
-{
-	static const struct stat_table none[1];
-
-	(void)device;
-	*cnt = 0;
-	return none;
-}
-
-void device_queue_stats(const struct device *device, unsigned idx, unsigned table, void *out)
-{
-	(void)device;
-	(void)idx;
-	(void)table;
-	(void)out;
-}
-
-void device_stats(const struct device *device, unsigned table, void *sum)
-{
-	(void)device;
-	(void)table;
-	(void)sum;
 }
 
 void device_reset(struct device *device)

@@ -9,9 +9,10 @@
  *    below, all of them on the control thread. Those that reach running queues take a struct join,
  *    add themselves to it (join_add) if there is anything to wait for, and are done when it
  *    finishes: the caller opens it (join_open) and holds its own reference across the call. There
- *    are two askers: the front end, and the operator (move and tune, which say so). Each has one
- *    change of a queue under way at a time; when both have, the later waits for the other by
- *    itself. A change of memory concerns all queues that run.
+ *    are two askers: the front end, and the operator (move and tune, which say so). The front end
+ *    has one change of a queue under way at a time, the operator one move and one tuning; who asks
+ *    later waits for the others by itself, and is done when a queue that they stopped is not there
+ *    to be changed. A change of memory concerns all queues that run.
  * 2. A queue that was started is owned by one worker: prepared on control, opened and polled there.
  * 3. device_queue_stop lets what is in flight complete, then hands the queue back; the vring base
  *    is exact from then on.
@@ -122,7 +123,8 @@ uint32_t device_queue_base(const struct device *device, unsigned idx);
  * Operator. Hands a running queue to another worker, without draining: that one takes over parsing
  * at once; what is in flight is finished by the worker that submitted it and given back to the
  * driver by the new one. If the worker cannot take it, it goes back where it was and the join hears
- * the error. A queue that does not run (any more): nothing to wait for.
+ * the error; if it cannot be taken back either, it stops when what is in flight has ended. -ENOMEM:
+ * it stayed. A queue that does not run (any more): nothing to wait for.
  */
 void device_queue_move(struct device *device, unsigned idx, struct worker *worker,
 		       struct join *join);
@@ -151,13 +153,19 @@ struct worker *const *device_workers(const struct device *device, unsigned *cnt)
  */
 int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
 		       struct err *err);
-/* Where queue idx starts from its next start on; NULL: in the order of queues over the workers. */
+/*
+ * Where queue idx starts from its next start on, one of the workers or not; NULL: in the order of
+ * queues over the workers. It must live until it is replaced.
+ */
 void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker);
 
-/* changed(arg) is told after a queue has started or stopped; NULL to leave. One at a time. */
+/*
+ * changed(arg) is told after a queue has started or stopped, before the join of that; it may ask
+ * for changes, and must not free the device. NULL to leave. One at a time.
+ */
 void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg);
 
-/* A queue at this moment. */
+/* A queue at this moment. But for the latency, all of it is 0 when it does not run. */
 struct device_queue_view {
 	bool running;
 	bool packed;
@@ -165,7 +173,8 @@ struct device_queue_view {
 	uint32_t size;
 	unsigned in_flight;
 	enum virtqueue_fault fault;
-	uint64_t window_ns;     /* how long it is polled without work now; UINT64_MAX: always */
+	/* How long it is polled without work; UINT64_MAX: always. 0 while it starts or moves. */
+	uint64_t window_ns;
 	struct latency latency; /* from fetched to given back, over all its runs */
 };
 
@@ -182,7 +191,7 @@ void device_queue_stats(const struct device *device, unsigned idx, unsigned tabl
 /* The same summed over all queues. */
 void device_stats(const struct device *device, unsigned table, void *sum);
 
-/* Sums over the queues' rings, also over those that have stopped. */
+/* Table "ring" summed over all queues. */
 void device_ring_stats(const struct device *device, struct virtqueue_stats *sum);
 
 /* Queues must be stopped. Features, config writes and bases are forgotten. */

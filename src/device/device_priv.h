@@ -3,18 +3,24 @@
  * What a device model builds on: the device, its queues, and the operations that it fills in.
  * Not for other layers, which see device/device.h.
  *
- * A queue goes through its life by changes (queue.c): control fills in struct queue_change, the
- * owner acts on it between turns and acknowledges, at once or when what has to drain has drained,
- * and control finishes. One change a queue at a time.
+ * A queue goes through its life by changes: control fills in struct queue_change and hands it to
+ * the owner (change.c), who acts on it between turns and acknowledges, at once or when what has to
+ * drain has drained (queue.c). One at a time; what is asked for meanwhile waits in line. What a
+ * queue that moves leaves behind is a remainder (remainder.c).
  */
 #ifndef PARIO_DEVICE_DEVICE_PRIV_H
 #define PARIO_DEVICE_DEVICE_PRIV_H
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/latency.h"
+#include "base/list.h"
+#include "base/stat.h"
 #include "device/device.h"
 #include "virtqueue/chain.h"
 #include "virtqueue/virtqueue.h"
@@ -23,14 +29,20 @@
 
 #define DEVICE_TAG_BYTES 112
 
+/* "queue", the model's first, "ring", the model's others. */
+#define DEVICE_MODEL_TABLES_MAX 2
+#define DEVICE_TABLES_MAX (DEVICE_MODEL_TABLES_MAX + 2)
+
 struct device_queue;
+struct device_remainder;
 
 /* A device model. Control thread, unless the name says otherwise. */
 struct device_ops {
 	const char *kind; /* for tags: "disk" */
 	uint32_t virtio_id;
-	size_t queue_bytes; /* of a struct that begins with struct device_queue */
-	size_t slot_bytes;  /* of a request struct that begins with struct vq_slot */
+	size_t queue_bytes;     /* of a struct that begins with struct device_queue */
+	size_t remainder_bytes; /* of a struct that begins with struct device_remainder */
+	size_t slot_bytes;      /* of a request struct that begins with struct vq_slot */
 	/* poll is the model's; the others may be device_queue_*() below. */
 	const struct poller_ops *poller_ops;
 
@@ -48,6 +60,38 @@ struct device_ops {
 	int (*queue_open_on_worker)(struct device_queue *queue, struct worker *worker,
 				    struct err *err);
 	void (*queue_close_on_worker)(struct device_queue *queue);
+	/* On the owner: queue->memory is another one. May be NULL. */
+	void (*queue_memory_on_worker)(struct device_queue *queue);
+
+	/*
+	 * On the owner that the queue leaves, in place of queue_close_on_worker: what is
+	 * outstanding goes to rem, with all that it needs on this worker. Returns how much that is;
+	 * at 0 everything was closed.
+	 */
+	unsigned (*queue_detach_on_worker)(struct device_queue *queue,
+					   struct device_remainder *rem);
+	/*
+	 * On the worker that was left: takes from rem->outstanding what has come to its end, gives
+	 * what it borrowed from rem->pool back, and puts it on rem->finished. Sets rem->unfinished.
+	 * Returns the work done. The queue is not to be touched.
+	 */
+	unsigned (*remainder_reap_on_worker)(struct device_remainder *rem);
+	/* There, when nothing is outstanding any more. */
+	void (*remainder_close_on_worker)(struct device_remainder *rem);
+	/*
+	 * On the owner: gives all of rem->batch back to the driver and ends with
+	 * device_queue_notify(). Returns how many. On control for a queue that no worker has.
+	 */
+	unsigned (*queue_adopt)(struct device_queue *queue, struct device_remainder *rem,
+				uint64_t now_ns);
+	/* rem is about to be freed: its counters are the queue's now. */
+	void (*remainder_retire)(struct device_remainder *rem);
+
+	/* Tables of counters, from 0 on. */
+	unsigned table_cnt;
+	void (*table)(unsigned idx, struct stat_table *table);
+	/* Adds the queue's to sum, those of its remainders included. */
+	void (*queue_table_add)(const struct device_queue *queue, unsigned idx, void *sum);
 };
 
 enum queue_change_kind {
@@ -57,18 +101,32 @@ enum queue_change_kind {
 	QUEUE_CHANGE_MEMORY,
 	QUEUE_CHANGE_CALL,
 	QUEUE_CHANGE_ERR,
+	QUEUE_CHANGE_TUNE,
+};
+
+/* Each may have one change of a queue under way or in line: the front end, the operator's two. */
+enum queue_asker {
+	QUEUE_ASKER_FRONT,
+	QUEUE_ASKER_MOVE,
+	QUEUE_ASKER_TUNE,
+	QUEUE_ASKER_MAX_,
 };
 
 /* Belongs to control but between worker_call() and its acknowledgement. */
 struct queue_change {
 	struct worker_call call;
+	struct device_queue *queue;
+	struct queue_change *next; /* asked for after this one */
 	enum queue_change_kind kind;
-	bool busy; /* one is under way */
+	bool busy; /* in line, or under way */
 	struct join *join;
 	int status;          /* the worker's answer */
 	int fd;              /* CALL, ERR: the new one */
 	struct gmem *memory; /* MEMORY; borrowed from the device */
-	/* MOVE, which goes on as a START elsewhere */
+	struct device_tuning tuning;
+	/* MOVE */
+	bool coming; /* it has left, and starts elsewhere */
+	struct device_remainder *remainder;
 	struct worker *target;
 	struct worker *from; /* where to go back to if target cannot take it; else NULL */
 	int move_status;
@@ -77,8 +135,16 @@ struct queue_change {
 /* What the owner waits for before it acknowledges. */
 enum queue_waiting {
 	QUEUE_WAITING_NOTHING,
-	QUEUE_WAITING_DRAIN,  /* nothing is fetched any more; STOP, MOVE */
+	QUEUE_WAITING_DRAIN,  /* nothing is fetched any more */
 	QUEUE_WAITING_MEMORY, /* chains parsed under the old memory */
+};
+
+/* Table "queue"; the rest of it is struct device_queue's starts and moves. */
+struct device_queue_stats {
+	uint64_t load_ns;
+	uint64_t adopted;
+	uint64_t moves;
+	uint64_t starts;
 };
 
 /* One queue; allocated at its first start, kept until device_fini() so that counters stay. */
@@ -90,20 +156,74 @@ struct device_queue {
 
 	/* control */
 	bool running; /* from a start that was accepted to the end of the stop */
+	bool lost;    /* no worker could take it, and its remainders are not in yet */
 	uint32_t base;
+	uint32_t size;       /* of the ring while running */
 	int kick_fd;         /* borrowed while running, else -1 */
 	struct worker *home; /* the owner */
-	struct queue_change change;
+	uint64_t starts;
+	uint64_t moves;
+	struct virtqueue_stats ring_retired; /* of former runs */
+	struct list_node remainders;
+	struct queue_change *line; /* the first is under way */
+	struct queue_change changes[QUEUE_ASKER_MAX_];
 
 	/* control makes and frees it; the owner's from START to STOP */
 	CACHE_ALIGNED struct virtqueue *vq;
 
 	/* owner worker */
+	struct gmem *memory; /* borrowed: what chains are parsed under */
 	struct chain_pool *pool;
+	struct queue_change *draining; /* acknowledged when what `waiting` says has come true */
 	enum queue_waiting waiting;
 	bool unfinished; /* the model: there is work that neither a kick nor the ring tells of */
 	struct poller poller;
+
+	/* the owner writes, anybody reads */
+	CACHE_ALIGNED uint64_t load_ns;
+	uint64_t adopted; /* completions that crossed workers */
+	struct latency latency;
 };
+static_assert(offsetof(struct device_queue, vq) % CACHE_LINE_BYTES == 0,
+	      "control and the owner share no cache line");
+static_assert(offsetof(struct device_queue, load_ns) % CACHE_LINE_BYTES == 0,
+	      "who reads counters takes no line that the owner works on");
+static_assert(sizeof(struct device_queue) % CACHE_LINE_BYTES == 0,
+	      "what a model adds begins with a line of its own");
+
+/*
+ * What a queue had outstanding when it left a worker. It stays there until it has all come to its
+ * end, and is handed to the queue's owner of that time in batches. Control makes and frees it.
+ */
+struct device_remainder {
+	/* control; constant once made */
+	struct device_queue *queue;
+	struct worker *worker; /* that was left */
+
+	/* control */
+	struct list_node node; /* of queue->remainders */
+	bool held;             /* with a batch, until the queue has come to a worker */
+
+	/* whoever has the call: the worker, then control, the owner, control, and so on */
+	CACHE_ALIGNED struct worker_call call;
+	struct vq_slot *batch; /* linked by the model */
+	bool last;             /* all is closed and nothing follows */
+
+	/* worker */
+	CACHE_ALIGNED struct chain_pool *pool;
+	bool call_here;
+	bool detached;            /* the queue has left */
+	bool unfinished;          /* the model: there is work that no wake-up tells of */
+	unsigned outstanding;     /* not on finished yet */
+	struct vq_slot *finished; /* linked by the model */
+	struct poller poller;
+};
+static_assert(offsetof(struct device_remainder, call) % CACHE_LINE_BYTES == 0,
+	      "what control writes is not on the line of the call");
+static_assert(offsetof(struct device_remainder, pool) % CACHE_LINE_BYTES == 0,
+	      "what the worker works on is not on the line of the call");
+static_assert(sizeof(struct device_remainder) % CACHE_LINE_BYTES == 0,
+	      "what a model adds begins with a line of its own");
 
 struct device {
 	/* control; constant */
@@ -111,13 +231,14 @@ struct device {
 	char *name;
 	uint64_t offered;
 	unsigned queue_max;
-	enum poll_mode poll_mode;
-	uint64_t poll_max_ns;
-	struct worker **workers;
-	unsigned worker_cnt;
 	unsigned worker_shift;
+	unsigned table_cnt;
+	struct stat_table tables[DEVICE_TABLES_MAX];
 
 	/* control */
+	struct worker **workers;
+	unsigned worker_cnt;
+	struct worker **homes; /* of each queue; NULL: by order */
 	uint64_t acked;
 	struct gmem *memory; /* one reference; NULL before the first */
 	struct device_tuning tuning;
@@ -130,7 +251,6 @@ struct device {
 	struct gmem *memory_old;
 	struct join memory_join;
 	struct join *memory_waiter;
-	struct virtqueue_stats ring_sum; /* of queues that have stopped */
 
 	/* control publishes (release), anybody reads (acquire): NULL until the first start */
 	struct device_queue **queues;
@@ -141,8 +261,7 @@ struct device_setup {
 	const char *name;
 	uint64_t features; /* all that is offered */
 	unsigned queues;
-	enum poll_mode poll_mode;
-	uint64_t poll_max_ns;
+	struct device_tuning tuning;
 	struct worker *const *workers;
 	unsigned worker_cnt;
 	unsigned worker_shift;
@@ -160,9 +279,6 @@ static inline struct device_queue *device_queue_get(const struct device *device,
 	return load_acquire(&device->queues[idx]);
 }
 
-/* Control. Adds the counters of one ring. */
-void device_ring_stats_add(struct virtqueue_stats *sum, const struct virtqueue_stats *stats);
-
 static inline bool device_has_feature(uint64_t features, unsigned bit)
 {
 	return features >> bit & 1;
@@ -171,7 +287,30 @@ static inline bool device_has_feature(uint64_t features, unsigned bit)
 /* queue.c; owner worker. Members of poller_ops that fit every model. */
 bool device_queue_prepare_sleep(struct poller *poller);
 void device_queue_cancel_sleep(struct poller *poller);
+uint64_t device_queue_next_deadline(struct poller *poller);
 void device_queue_kicked(struct poller *poller);
+/* A change arrives. */
+void device_queue_change_on_worker(struct worker *worker, struct worker_call *call);
+
+/* view.c; control. */
+void device_tables_init(struct device *device);
+
+/* change.c; control. Ends a lost queue when its last remainder is in; the device may go with it. */
+void device_queue_settle_lost(struct device_queue *queue);
+/* Is it on its way from a worker to another? */
+static inline bool device_queue_moving(const struct device_queue *queue)
+{
+	return queue->line && queue->line->kind == QUEUE_CHANGE_MOVE;
+}
+
+/* remainder.c */
+/* Control. Sends an empty one to the queue's owner, ahead of the move. NULL: no memory. */
+struct device_remainder *device_remainder_new(struct device_queue *queue);
+/* On the owner that the queue leaves, after its last poll. Control may have rem afterwards. */
+void device_remainder_detach_on_worker(struct device_queue *queue, struct device_remainder *rem,
+				       struct worker *worker);
+/* Control: the move has ended, batches that were held go on. */
+void device_remainders_release(struct device_queue *queue);
 
 void device_queue_settle_on_worker(struct device_queue *queue);
 
@@ -186,6 +325,16 @@ static inline void device_queue_poll_end(struct device_queue *queue)
 static inline bool device_queue_may_fetch(const struct device_queue *queue)
 {
 	return likely(queue->waiting != QUEUE_WAITING_DRAIN);
+}
+
+/* The model, after its bursts: a call that is due. Nothing is held back of a queue that drains. */
+static inline void device_queue_notify(struct device_queue *queue, unsigned given_back,
+				       uint64_t now_ns)
+{
+	if (unlikely(!device_queue_may_fetch(queue)))
+		virtqueue_notify(queue->vq);
+	else if (given_back || virtqueue_held_until_ns(queue->vq))
+		virtqueue_notify_burst(queue->vq, now_ns);
 }
 
 #endif

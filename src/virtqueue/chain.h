@@ -76,5 +76,10 @@ struct vq_slot {
 struct chain_pool;
 struct chain_pool *chain_pool_new(void);
 void chain_pool_free(struct chain_pool *pool);
+/*
+ * Gives a block that slot borrowed back to the pool it came from; nothing if there is none. For
+ * chains that are completed where that pool is not: virtqueue_complete() does it by itself.
+ */
+void chain_iov_release(struct chain_pool *pool, struct vq_slot *slot);
 
 #endif

@@ -66,9 +66,6 @@ bool chain_load_scattered(struct chain_walk *walk, uint64_t gpa, struct wire_des
 /* Feeds a table that is not aligned, or not in one region. */
 void chain_indirect_scattered(struct chain_walk *walk, uint64_t gpa, uint32_t cnt, bool linked);
 
-/* Gives a borrowed block back. */
-void chain_iov_release(struct chain_pool *pool, struct vq_slot *slot);
-
 /*
  * Calls a seldom function on a copy of the walk, which `call` knows as `escaped`. So the walk
  * itself never has an address, and the compiler keeps what is hot of it in registers.

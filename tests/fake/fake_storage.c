@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,9 @@ struct storage {
 	unsigned fail_cnt[STORAGE_KIND_MAX_];
 	int fail_open_with;
 	unsigned fail_open_cnt;
+	int fail_map_with;
+	unsigned fail_map_cnt;
+	unsigned map_cnt;
 	unsigned held_cnt;
 	unsigned channel_cnt;
 	unsigned counts[STORAGE_KIND_MAX_];
@@ -42,8 +46,24 @@ struct storage_channel {
 	unsigned pending;
 	void (*completed)(void *arg);
 	void *completed_arg;
-	struct storage_stats stats;
+	struct storage_stats *stats;
+	struct storage_stats own_stats;
+	struct gmem *memory;
 };
+
+#define ROW(member, name_)                                                \
+	{                                                                 \
+		.name = (name_), .unit = "requests", .help = "As named.", \
+		.offset = offsetof(struct storage_stats, member)          \
+	}
+
+const struct stat_row storage_stat_rows[] = {
+	ROW(ops[STORAGE_READ], "read_ops"),
+	ROW(ops[STORAGE_WRITE], "write_ops"),
+	ROW(ops[STORAGE_FLUSH], "flush_ops"),
+	ROW(ops[STORAGE_DISCARD], "discard_ops"),
+};
+const unsigned storage_stat_row_cnt = ARRAY_LEN(storage_stat_rows);
 
 struct storage *fake_storage_new(const struct storage_info *info)
 {
@@ -88,6 +108,14 @@ void fake_storage_fail_open(struct storage *storage, int error, unsigned cnt)
 	pthread_mutex_unlock(&storage->lock);
 }
 
+void fake_storage_fail_map(struct storage *storage, int error, unsigned cnt)
+{
+	pthread_mutex_lock(&storage->lock);
+	storage->fail_map_with = error;
+	storage->fail_map_cnt = cnt;
+	pthread_mutex_unlock(&storage->lock);
+}
+
 void fake_storage_resize(struct storage *storage, uint64_t capacity_bytes)
 {
 	pthread_mutex_lock(&storage->lock);
@@ -119,6 +147,11 @@ unsigned fake_storage_held(struct storage *storage)
 unsigned fake_storage_channels(struct storage *storage)
 {
 	return read_locked(storage, &storage->channel_cnt);
+}
+
+unsigned fake_storage_maps(struct storage *storage)
+{
+	return read_locked(storage, &storage->map_cnt);
 }
 
 unsigned fake_storage_count(struct storage *storage, enum storage_kind kind)
@@ -255,6 +288,7 @@ int storage_channel_open(struct storage *storage, struct worker *worker,
 	channel->storage = storage;
 	channel->worker = worker;
 	channel->timer.expired = tick;
+	channel->stats = &channel->own_stats;
 	*out = channel;
 	return 0;
 }
@@ -308,8 +342,15 @@ unsigned storage_reap(struct storage_channel *channel, struct storage_op **ops, 
 	unsigned cnt = 0;
 
 	while (channel->done && cnt < max) {
-		ops[cnt++] = channel->done;
-		channel->done = channel->done->next;
+		struct storage_op *op = channel->done;
+
+		channel->done = op->next;
+		stat_inc(&channel->stats->ops[op->kind]);
+		if (op->result < 0)
+			stat_inc(&channel->stats->errors[op->kind]);
+		else if (op->kind != STORAGE_FLUSH)
+			stat_add(&channel->stats->bytes[op->kind], op->len_bytes);
+		ops[cnt++] = op;
 	}
 	channel->pending -= cnt;
 	return cnt;
@@ -328,18 +369,26 @@ void storage_channel_on_complete(struct storage_channel *channel, void (*fn)(voi
 
 void storage_channel_count_in(struct storage_channel *channel, struct storage_stats *stats)
 {
-	(void)channel;
-	(void)stats;
+	channel->stats = stats;
 }
 
 int storage_channel_map_guest(struct storage_channel *channel, struct gmem *memory)
 {
-	(void)channel;
-	(void)memory;
-	return 0;
+	struct storage *storage = channel->storage;
+	int error = 0;
+
+	channel->memory = memory;
+	pthread_mutex_lock(&storage->lock);
+	storage->map_cnt++;
+	if (storage->fail_map_cnt) {
+		storage->fail_map_cnt--;
+		error = storage->fail_map_with;
+	}
+	pthread_mutex_unlock(&storage->lock);
+	return -error;
 }
 
 const struct storage_stats *storage_channel_stats(const struct storage_channel *channel)
 {
-	return &channel->stats;
+	return channel->stats;
 }

@@ -38,11 +38,15 @@ void fake_storage_set_pace(struct storage *storage, enum fake_storage_pace pace)
 void fake_storage_fail(struct storage *storage, enum storage_kind kind, int error, unsigned cnt);
 /* The next cnt channels fail to open with -error. */
 void fake_storage_fail_open(struct storage *storage, int error, unsigned cnt);
+/* The next cnt calls of storage_channel_map_guest() fail with -error. */
+void fake_storage_fail_map(struct storage *storage, int error, unsigned cnt);
 /* As storage_refresh() would find it. */
 void fake_storage_resize(struct storage *storage, uint64_t capacity_bytes);
 
 unsigned fake_storage_held(struct storage *storage);
 unsigned fake_storage_channels(struct storage *storage);
+/* Calls of storage_channel_map_guest() so far. */
+unsigned fake_storage_maps(struct storage *storage);
 /* Operations submitted since the last fake_storage_forget(). */
 unsigned fake_storage_count(struct storage *storage, enum storage_kind kind);
 /* Copies the first max events since then, in order of submission; returns how many there are. */

@@ -38,10 +38,54 @@ const unsigned blk_stat_row_cnt = ARRAY_LEN(blk_stat_rows);
 static_assert(ARRAY_LEN(blk_stat_rows) * sizeof(uint64_t) == sizeof(struct blk_stats),
 	      "one row a counter");
 
+enum { TABLE_REQUESTS, TABLE_STORAGE, TABLE_CNT_ };
+
+static void blk_table(unsigned idx, struct stat_table *table)
+{
+	if (idx == TABLE_REQUESTS)
+		*table = (struct stat_table){
+			.name = "requests",
+			.rows = blk_stat_rows,
+			.row_cnt = blk_stat_row_cnt,
+			.bytes = sizeof(struct blk_stats),
+		};
+	else
+		*table = (struct stat_table){
+			.name = "storage",
+			.rows = storage_stat_rows,
+			.row_cnt = storage_stat_row_cnt,
+			.bytes = sizeof(struct storage_stats),
+		};
+}
+
+static const struct blk_remainder *remainder_of_node(const struct list_node *node)
+{
+	return (const struct blk_remainder *)(const void *)((const char *)node -
+							    offsetof(struct blk_remainder,
+								     remainder.node));
+}
+
+static void blk_queue_table_add(const struct device_queue *base, unsigned idx, void *sum)
+{
+	const struct blk_queue *queue = blk_of_const_queue(base);
+	const struct list_node *node;
+
+	if (idx == TABLE_REQUESTS) {
+		stat_sum(sum, &queue->stats, sizeof(queue->stats));
+		return;
+	}
+	stat_sum(sum, &queue->storage_stats, sizeof(queue->storage_stats));
+	stat_sum(sum, &queue->storage_retired, sizeof(queue->storage_retired));
+	for (node = base->remainders.next; node != &base->remainders; node = node->next)
+		stat_sum(sum, &remainder_of_node(node)->storage_stats,
+			 sizeof(queue->storage_stats));
+}
+
 static const struct device_ops blk_device_ops = {
 	.kind = "disk",
 	.virtio_id = 2,
 	.queue_bytes = sizeof(struct blk_queue),
+	.remainder_bytes = sizeof(struct blk_remainder),
 	.slot_bytes = sizeof(struct blk_request),
 	.poller_ops = &blk_poller_ops,
 	.feature_name = blk_feature_name,
@@ -50,6 +94,15 @@ static const struct device_ops blk_device_ops = {
 	.config_write = blk_config_write,
 	.queue_open_on_worker = blk_queue_open_on_worker,
 	.queue_close_on_worker = blk_queue_close_on_worker,
+	.queue_memory_on_worker = blk_queue_memory_on_worker,
+	.queue_detach_on_worker = blk_queue_detach_on_worker,
+	.remainder_reap_on_worker = blk_remainder_reap_on_worker,
+	.remainder_close_on_worker = blk_remainder_close_on_worker,
+	.queue_adopt = blk_queue_adopt,
+	.remainder_retire = blk_remainder_retire,
+	.table_cnt = TABLE_CNT_,
+	.table = blk_table,
+	.queue_table_add = blk_queue_table_add,
 };
 
 static int check_options(const struct blk_options *options, struct err *err)
@@ -80,8 +133,7 @@ int blk_device_new(const struct blk_options *options, struct storage *storage,
 		.name = options->name,
 		.features = blk_features_offered(options, info) | ring_features(options),
 		.queues = options->queues,
-		.poll_mode = options->poll_mode,
-		.poll_max_ns = options->poll_max_ns,
+		.tuning = options->tuning,
 		.workers = options->workers,
 		.worker_cnt = options->worker_cnt,
 		.worker_shift = options->worker_shift,
@@ -128,17 +180,5 @@ void blk_device_resized(struct device *device)
 
 void blk_device_stats(const struct device *device, struct blk_stats *sum)
 {
-	uint64_t *to = (uint64_t *)(void *)sum;
-
-	memset(sum, 0, sizeof(*sum));
-	for (unsigned idx = 0; idx < device->queue_max; idx++) {
-		struct device_queue *queue = device_queue_get(device, idx);
-		const uint64_t *from;
-
-		if (!queue)
-			continue;
-		from = (const uint64_t *)(const void *)&blk_of_queue(queue)->stats;
-		for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-			to[i] += stat_read(&from[i]);
-	}
+	device_stats(device, 1 + TABLE_REQUESTS, sum);
 }

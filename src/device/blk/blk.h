@@ -29,8 +29,7 @@ struct blk_options {
 	bool in_order;
 	bool event_idx;
 	bool indirect;
-	enum poll_mode poll_mode;
-	uint64_t poll_max_ns;
+	struct device_tuning tuning;
 	struct worker *const
 		*workers; /* queue i starts on workers[(i + worker_shift) % worker_cnt] */
 	unsigned worker_cnt;
@@ -64,7 +63,7 @@ void blk_device_free(struct device *device);
 /* Control: the storage's capacity changed; config space follows and the front end is told. */
 void blk_device_resized(struct device *device);
 
-/* Any thread: sums over the queues, also over those that have stopped. */
+/* Control: sums over the queues, also over those that have stopped. */
 void blk_device_stats(const struct device *device, struct blk_stats *sum);
 
 #endif

@@ -4,13 +4,15 @@
  * Not for anybody outside device/blk and its tests.
  *
  * A request's way: request.c judges a parsed chain (pure), io.c moves bursts of them between the
- * virtqueue and the storage, config.c says what the driver is told, blk.c makes and ends devices.
+ * virtqueue and the storage, remainder.c ends those that a moved queue left behind, config.c says
+ * what the driver is told, blk.c makes and ends devices.
  */
 #ifndef PARIO_DEVICE_BLK_BLK_PRIV_H
 #define PARIO_DEVICE_BLK_BLK_PRIV_H
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -151,6 +153,7 @@ struct blk_request {
 	uint8_t GUEST *status; /* where the status byte goes; NULL: the chain has none */
 	uint8_t segment_cnt;   /* DISCARD, WRITE_ZEROES: segments kept by blk_segment_put() */
 	uint8_t segment_idx;   /* the next one to be done */
+	uint64_t fetched_ns;   /* start of the turn that took it */
 };
 
 /*
@@ -172,6 +175,30 @@ uint64_t *blk_verdict_counter(struct blk_stats *stats, enum blk_verdict verdict)
 
 /* Makes op a flush. */
 void blk_op_flush(struct storage_op *op);
+
+/*
+ * The storage has done req's operation. True: op was filled in anew and has to be submitted.
+ * 5.2.6.2: in write-through mode a write is reported when it is durable; a discard has no content
+ * to lose.
+ */
+static inline bool blk_request_goes_on(struct blk_request *req, bool writethrough)
+{
+	struct storage_op *op = &req->op;
+
+	if (op->kind == STORAGE_READ || op->kind == STORAGE_FLUSH)
+		return false;
+	if (op->kind != STORAGE_WRITE && blk_request_next_segment(req))
+		return true;
+	if (!writethrough || op->kind == STORAGE_DISCARD)
+		return false;
+	blk_op_flush(op);
+	return true;
+}
+
+static ALWAYS_INLINE struct blk_request *blk_request_of_slot(struct vq_slot *slot)
+{
+	return container_of(slot, struct blk_request, slot);
+}
 
 /* Ends req: status to the guest, and used_bytes to go with it. */
 static inline void blk_request_finish(struct blk_request *req, uint8_t status)
@@ -213,6 +240,28 @@ struct blk_queue {
 
 	/* the owner writes, anybody reads */
 	CACHE_ALIGNED struct blk_stats stats;
+	struct storage_stats storage_stats; /* of its channel, which counts here */
+
+	/* control */
+	CACHE_ALIGNED struct storage_stats storage_retired; /* of remainders that are no more */
+};
+static_assert(offsetof(struct blk_queue, channel) % CACHE_LINE_BYTES == 0,
+	      "the owner's part shares no line with counters");
+static_assert(offsetof(struct blk_queue, stats) % CACHE_LINE_BYTES == 0,
+	      "who reads counters takes no line that the owner works on");
+static_assert(offsetof(struct blk_queue, storage_retired) % CACHE_LINE_BYTES == 0,
+	      "control and the owner share no cache line");
+
+/* What a queue that moved left in the storage. */
+struct blk_remainder {
+	struct device_remainder remainder; /* first */
+
+	/* the worker that was left */
+	struct storage_channel *channel;
+	struct blk_device *blk;
+
+	/* it writes, anybody reads */
+	CACHE_ALIGNED struct storage_stats storage_stats;
 };
 
 static inline struct blk_device *blk_of_device(struct device *device)
@@ -231,6 +280,17 @@ static inline struct blk_queue *blk_of_queue(struct device_queue *queue)
 	return container_of(queue, struct blk_queue, queue);
 }
 
+static inline const struct blk_queue *blk_of_const_queue(const struct device_queue *queue)
+{
+	return (const struct blk_queue *)(const void *)((const char *)queue -
+							offsetof(struct blk_queue, queue));
+}
+
+static inline struct blk_remainder *blk_of_remainder(struct device_remainder *rem)
+{
+	return container_of(rem, struct blk_remainder, remainder);
+}
+
 /* config.c; control. */
 /* Without those of the rings. */
 uint64_t blk_features_offered(const struct blk_options *options, const struct storage_info *info);
@@ -244,5 +304,13 @@ int blk_config_write(struct device *device, uint32_t offset, uint32_t size, cons
 extern const struct poller_ops blk_poller_ops;
 int blk_queue_open_on_worker(struct device_queue *base, struct worker *worker, struct err *err);
 void blk_queue_close_on_worker(struct device_queue *base);
+void blk_queue_memory_on_worker(struct device_queue *base);
+
+/* remainder.c; see struct device_ops. */
+unsigned blk_queue_detach_on_worker(struct device_queue *base, struct device_remainder *rem_base);
+unsigned blk_remainder_reap_on_worker(struct device_remainder *base);
+void blk_remainder_close_on_worker(struct device_remainder *base);
+unsigned blk_queue_adopt(struct device_queue *base, struct device_remainder *rem, uint64_t now_ns);
+void blk_remainder_retire(struct device_remainder *base);
 
 #endif

@@ -14,10 +14,13 @@
  * 3. What the storage did within submit is not announced by on_complete; what it does later is, and
  *    a wake-up is followed by a poll. So a turn ends either with a reap that found less than it
  *    asked for and resubmitted nothing, or with queue.unfinished set, which keeps the poller hot.
+ * 4. How long a request took is recorded once the driver has it and was called. In IN_ORDER mode it
+ *    may have had to wait for others then; that time is not seen.
  */
 #include "device/blk/blk_priv.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 /* One turn takes at most so many bursts, so that the queues of a worker get their turns. */
 #define BURSTS_PER_TURN 4
@@ -32,11 +35,6 @@ struct done_list {
 	struct vq_slot *slots[DONE_MAX];
 };
 
-static ALWAYS_INLINE struct blk_request *request_of_slot(struct vq_slot *slot)
-{
-	return container_of(slot, struct blk_request, slot);
-}
-
 static ALWAYS_INLINE void add_done(struct done_list *done, struct blk_request *req, uint8_t status)
 {
 	blk_request_finish(req, status);
@@ -47,25 +45,6 @@ static void submit(struct blk_queue *queue, struct storage_op *const *ops, unsig
 {
 	queue->in_storage += cnt;
 	storage_submit(queue->channel, ops, cnt);
-}
-
-/*
- * The storage has done req's operation. True: op was filled in anew and has to be submitted.
- * 5.2.6.2: in write-through mode a write is reported when it is durable; a discard has no content
- * to lose.
- */
-static bool goes_on(struct blk_request *req, bool writethrough)
-{
-	struct storage_op *op = &req->op;
-
-	if (op->kind == STORAGE_READ || op->kind == STORAGE_FLUSH)
-		return false;
-	if (op->kind != STORAGE_WRITE && blk_request_next_segment(req))
-		return true;
-	if (!writethrough || op->kind == STORAGE_DISCARD)
-		return false;
-	blk_op_flush(op);
-	return true;
 }
 
 static void reap(struct blk_queue *queue, struct done_list *done)
@@ -83,7 +62,7 @@ static void reap(struct blk_queue *queue, struct done_list *done)
 		if (unlikely(req->op.result < 0)) {
 			stat_inc(&queue->stats.io_errors);
 			add_done(done, req, BLK_S_IOERR);
-		} else if (unlikely(goes_on(req, writethrough))) {
+		} else if (unlikely(blk_request_goes_on(req, writethrough))) {
 			again[again_cnt++] = &req->op;
 		} else {
 			add_done(done, req, BLK_S_OK);
@@ -136,7 +115,8 @@ static NOINLINE void finish_at_once(struct blk_queue *queue, struct blk_request 
 }
 
 /* Fetches a burst, judges and submits it. Returns how many chains there were. */
-static unsigned take(struct blk_queue *queue, struct done_list *done, uint64_t *bytes)
+static unsigned take(struct blk_queue *queue, struct done_list *done, uint64_t now_ns,
+		     uint64_t *bytes)
 {
 	struct blk_device *blk = queue->blk;
 	struct vq_slot *slots[VIRTQUEUE_BURST];
@@ -149,9 +129,10 @@ static unsigned take(struct blk_queue *queue, struct done_list *done, uint64_t *
 		return 0;
 	sectors = load_relaxed(&blk->info->capacity_bytes) >> BLK_SECTOR_SHIFT;
 	for (unsigned i = 0; i < cnt; i++) {
-		struct blk_request *req = request_of_slot(slots[i]);
+		struct blk_request *req = blk_request_of_slot(slots[i]);
 		enum blk_verdict verdict = blk_request_parse(req, &blk->rules, sectors);
 
+		req->fetched_ns = now_ns;
 		if (unlikely(verdict != BLK_SUBMIT)) {
 			finish_at_once(queue, req, verdict, done);
 			continue;
@@ -165,24 +146,36 @@ static unsigned take(struct blk_queue *queue, struct done_list *done, uint64_t *
 	return cnt;
 }
 
+/* What was given back, before its slots are fetched into again. One look at the clock for all. */
+static void record_latency(struct blk_queue *queue, const struct done_list *done)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	for (unsigned i = 0; i < done->cnt; i++)
+		latency_record(&queue->queue.latency,
+			       now_ns - blk_request_of_slot(done->slots[i])->fetched_ns);
+}
+
 static unsigned blk_poll(struct poller *poller, uint64_t now_ns)
 {
 	struct device_queue *base = container_of(poller, struct device_queue, poller);
 	struct blk_queue *queue = blk_of_queue(base);
 	unsigned work = 0, given_back = 0;
 	uint64_t bytes = 0;
+	struct done_list done;
 
-	(void)now_ns;
 	base->unfinished = false;
+	done.cnt = 0;
 	for (unsigned burst = 0; burst < BURSTS_PER_TURN && bytes < BYTES_PER_TURN; burst++) {
-		struct done_list done;
 		unsigned taken = 0;
 
+		if (done.cnt)
+			record_latency(queue, &done);
 		done.cnt = 0;
 		if (queue->in_storage)
 			reap(queue, &done);
 		if (device_queue_may_fetch(base))
-			taken = take(queue, &done, &bytes);
+			taken = take(queue, &done, now_ns, &bytes);
 		if (queue->in_storage && (taken || base->unfinished))
 			reap(queue, &done);
 		if (done.cnt)
@@ -192,8 +185,9 @@ static unsigned blk_poll(struct poller *poller, uint64_t now_ns)
 		if (taken < VIRTQUEUE_BURST)
 			break;
 	}
-	if (given_back)
-		virtqueue_notify(base->vq);
+	device_queue_notify(base, given_back, now_ns);
+	if (done.cnt)
+		record_latency(queue, &done);
 	device_queue_poll_end(base);
 	return work;
 }
@@ -213,9 +207,18 @@ int blk_queue_open_on_worker(struct device_queue *base, struct worker *worker, s
 
 	queue->blk = blk_of_device(base->device);
 	status = storage_channel_open(queue->blk->storage, worker, &queue->channel, err);
-	if (!status)
-		storage_channel_on_complete(queue->channel, on_complete, queue);
-	return status;
+	if (status)
+		return status;
+	storage_channel_on_complete(queue->channel, on_complete, queue);
+	storage_channel_count_in(queue->channel, &queue->storage_stats);
+	blk_queue_memory_on_worker(base);
+	return 0;
+}
+
+void blk_queue_memory_on_worker(struct device_queue *base)
+{
+	/* Where that fails, operations go on as if nobody had tried; it was logged. */
+	(void)storage_channel_map_guest(blk_of_queue(base)->channel, base->memory);
 }
 
 void blk_queue_close_on_worker(struct device_queue *base)
@@ -231,5 +234,6 @@ const struct poller_ops blk_poller_ops = {
 	.poll = blk_poll,
 	.prepare_sleep = device_queue_prepare_sleep,
 	.cancel_sleep = device_queue_cancel_sleep,
+	.next_deadline = device_queue_next_deadline,
 	.kicked = device_queue_kicked,
 };

@@ -165,8 +165,12 @@ static void open_device(struct rig *rig, struct storage *storage)
 		.in_order = rig->options.in_order,
 		.event_idx = rig->options.event_idx,
 		.indirect = rig->options.indirect,
-		.poll_mode = rig->options.poll_mode,
-		.poll_max_ns = rig->options.poll_max_ns,
+		.tuning =
+			{
+				.poll_mode = rig->options.poll_mode,
+				.poll_max_ns = rig->options.poll_max_ns,
+				.coalesce = rig->options.coalesce,
+			},
 		.workers = rig->workers,
 		.worker_cnt = RIG_WORKERS,
 	};

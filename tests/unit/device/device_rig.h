@@ -29,6 +29,7 @@ struct rig_options {
 	bool event_idx, indirect, in_order;
 	enum poll_mode poll_mode;
 	uint64_t poll_max_ns;
+	struct coalesce_config coalesce;
 	bool no_discard;
 	uint64_t features_off; /* offered ones that the driver does not take */
 };

@@ -108,30 +108,6 @@ static void test_stop_drains(void **state)
 	end();
 }
 
-static void test_move_drains_first(void **state)
-{
-	struct rig_options options = {.poll_mode = POLL_MODE_NEVER};
-	struct rig_wait wait;
-
-	(void)state;
-	begin(&options);
-	rig_queue_start(&rig, 0);
-	hold_reads(0, 5);
-	rig_wait_open(&wait);
-	device_queue_move(rig.device, 0, rig.workers[1], &wait.join);
-	rig_wait_begin(&rig, &wait);
-	release_and_finish(&wait, 0);
-	assert_ptr_equal(device_queue_worker(rig.device, 0), rig.workers[1]);
-	rig_wait_used(&rig, 0, 5);
-	/* The kick is heard on the new worker. */
-	assert_int_equal(rig_do(&rig, 0, BLK_T_IN, 0, 0, 512), BLK_S_OK);
-	/* To where it is: nothing to do. */
-	rig_wait_open(&wait);
-	device_queue_move(rig.device, 0, rig.workers[1], &wait.join);
-	assert_int_equal(wait.join.pending, 1);
-	end();
-}
-
 /* Bytes that say which request wrote them. */
 static void fill(uint8_t *data, size_t bytes, unsigned seed)
 {
@@ -446,7 +422,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stop_drains),
-		cmocka_unit_test(test_move_drains_first),
 		cmocka_unit_test(test_moves_under_load),
 		cmocka_unit_test(test_stops_under_load),
 		cmocka_unit_test(test_memory_changes_under_load),
