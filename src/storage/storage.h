@@ -21,6 +21,7 @@
 #ifndef PARIO_STORAGE_STORAGE_H
 #define PARIO_STORAGE_STORAGE_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -160,6 +161,34 @@ const struct storage_info *storage_info(const struct storage *storage);
  * or shrank, or -errno with text; the capacity is the old one then.
  */
 int storage_refresh(struct storage *storage, bool *changed, struct err *err);
+
+/*
+ * Where the disk's completions come back on the host: that of the block device under backend file,
+ * or under the file system that its file is on.
+ */
+struct storage_affinity {
+	char disk[32];   /* the kernel's name of it: "nvme0n1" */
+	int rq_affinity; /* as storage_set_rq_affinity(); -1: the device has no such choice */
+	/*
+	 * Hardware queues; 0 for devices without. The CPUs of each are those that submit to it,
+	 * and on which it interrupts as far as its driver can choose.
+	 */
+	unsigned queue_cnt;
+	cpu_set_t queue_cpus[];
+};
+
+/*
+ * Control. A look at this moment; the caller frees *out. -EINVAL for another back end, -ENODEV when
+ * there is no such device or it is made of several, with text that begins with "rq-affinity".
+ */
+int storage_affinity_read(struct storage *storage, struct storage_affinity **out, struct err *err);
+/*
+ * Control. Completions are to be handled on any CPU (0), near the one that submitted (1, the
+ * kernel's default) or on that very one (2). Of the whole device, whoever uses it, and it stays
+ * when pariod has ended. Nothing is written when it is so already. Errors as above, -EOPNOTSUPP
+ * where rq_affinity is -1, -EACCES and -EROFS that say what was there and what to do.
+ */
+int storage_set_rq_affinity(struct storage *storage, int value, struct err *err);
 
 /* Worker. -ENOMEM or -errno with text. */
 int storage_channel_open(struct storage *storage, struct worker *worker,

@@ -70,7 +70,7 @@ void fake_write(const char *text, const char *fmt, ...)
 	for (char *slash = strchr(path + strlen(root) + 1, '/'); slash;
 	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		mkdir(path, 0700);
+		mkdir(path, 0755);
 		*slash = '/';
 	}
 	file = fopen(path, "w");
