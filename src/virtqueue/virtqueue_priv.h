@@ -94,6 +94,9 @@ struct virtqueue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	/* Owner writes, anybody reads. */
 	struct virtqueue_stats stats CACHE_ALIGNED;
 };
+_Static_assert(offsetof(struct virtqueue, stats) % CACHE_LINE_BYTES == 0 &&
+		       sizeof(struct virtqueue) % CACHE_LINE_BYTES == 0,
+	       "who reads counters takes no line that the owner works on");
 
 extern const struct virtqueue_ops split_ops;
 extern const struct virtqueue_ops packed_ops;

@@ -251,7 +251,8 @@ static void tick(struct worker *worker, struct worker_timer *timer)
 	bool any = false;
 
 	pthread_mutex_lock(&storage->lock);
-	while (channel->waiting && storage->pace != FAKE_STORAGE_HELD) {
+	while (channel->waiting && storage->pace != FAKE_STORAGE_HELD &&
+	       storage->pace != FAKE_STORAGE_KEEP) {
 		struct storage_op *op = channel->waiting;
 
 		channel->waiting = op->next;
@@ -324,7 +325,7 @@ void storage_submit(struct storage_channel *channel, struct storage_op *const *o
 		check_contract(ops[i], storage);
 		note(storage, ops[i]);
 		channel->pending++;
-		if (storage->pace == FAKE_STORAGE_INLINE) {
+		if (storage->pace == FAKE_STORAGE_INLINE || storage->pace == FAKE_STORAGE_KEEP) {
 			perform(storage, ops[i]);
 			push(&channel->done, ops[i]);
 		} else {

@@ -19,6 +19,7 @@ enum fake_storage_pace {
 	FAKE_STORAGE_INLINE, /* within submit */
 	FAKE_STORAGE_LATER,  /* some turns afterwards, out of order */
 	FAKE_STORAGE_HELD,   /* not before the pace is changed */
+	FAKE_STORAGE_KEEP,   /* within submit, but what was held stays so */
 };
 
 /* One operation as it was submitted. */

@@ -62,6 +62,12 @@ static void turn_until_finished(struct rig *rig, struct rig_wait *wait)
 	}
 }
 
+int rig_wait_end(struct rig *rig, struct rig_wait *wait)
+{
+	turn_until_finished(rig, wait);
+	return wait->join.status;
+}
+
 int rig_wait_done(struct rig *rig, struct rig_wait *wait)
 {
 	join_done(&wait->join, 0);
@@ -85,13 +91,11 @@ static void ping_done(struct worker_call *call)
 	join_done(&container_of(call, struct ping, call)->wait->join, 0);
 }
 
-void rig_wait_begin(struct rig *rig, struct rig_wait *wait)
+void rig_ping(struct rig *rig)
 {
 	struct ping pings[RIG_WORKERS];
 	struct rig_wait pinged;
 
-	join_done(&wait->join, 0);
-	/* Calls of one sender run in order: what was sent before has been looked at afterwards. */
 	rig_wait_open(&pinged);
 	for (unsigned i = 0; i < RIG_WORKERS; i++) {
 		pings[i].call.run_on_worker = ping_on_worker;
@@ -102,6 +106,13 @@ void rig_wait_begin(struct rig *rig, struct rig_wait *wait)
 	}
 	join_done(&pinged.join, 0);
 	turn_until_finished(rig, &pinged);
+}
+
+void rig_wait_begin(struct rig *rig, struct rig_wait *wait)
+{
+	join_done(&wait->join, 0);
+	/* Calls of one sender run in order: what was sent before has been looked at afterwards. */
+	rig_ping(rig);
 }
 
 static void open_memory(struct rig *rig)

@@ -85,8 +85,12 @@ void rig_close(struct rig *rig);
 void rig_wait_open(struct rig_wait *wait);
 /* Turns the loop until the join has finished; returns its status. */
 int rig_wait_done(struct rig *rig, struct rig_wait *wait);
+/* A message through each worker and back. */
+void rig_ping(struct rig *rig);
 /* Drops the opener's reference, then sends a message through each worker and back. */
 void rig_wait_begin(struct rig *rig, struct rig_wait *wait);
+/* Turns the loop until the join has finished, whose opener's reference is gone already. */
+int rig_wait_end(struct rig *rig, struct rig_wait *wait);
 
 /* A setup for queue idx with new descriptors; the driver's ends are kept in the rig. */
 struct device_queue_setup rig_queue_setup(struct rig *rig, unsigned idx);

@@ -145,17 +145,94 @@ static void check_burst(unsigned round)
 	}
 }
 
-enum disturbance { MOVES, STOPS, MEMORY_CHANGES, CALL_CHANGES };
+enum disturbance { MOVES, STOPS, MEMORY_CHANGES, CALL_CHANGES, ALL_AT_ONCE };
+
+/* Whoever looks may look at any time. */
+static void look(void)
+{
+	struct device_queue_view view;
+	unsigned table_cnt;
+
+	(void)device_stat_tables(rig.device, &table_cnt);
+	for (unsigned i = 0; i < table_cnt; i++) {
+		uint64_t out[64];
+
+		device_queue_stats(rig.device, 0, i, out);
+	}
+	assert_true(device_queue_view(rig.device, 0, &view));
+	assert_true(view.in_flight <= 64);
+	assert_int_equal(view.fault, VIRTQUEUE_OK);
+}
+
+static void change_memory(struct join *join, struct gmem **old)
+{
+	struct err err = ERR_INIT;
+	struct gmem *memory;
+
+	assert_int_equal(gmem_new(rig.regions, rig.region_cnt, &memory, &err), 0);
+	device_set_memory(rig.device, memory, join);
+	*old = rig.memory;
+	rig.memory = memory;
+}
+
+static void memory_changed(struct gmem *old)
+{
+	assert_int_equal(old->refs, 1); /* the device has let go of it */
+	gmem_put(old);
+}
+
+/* The front end and the operator, both of whose wishes differ each time. */
+static void ask_for_all(unsigned round)
+{
+	struct device_tuning tuning = {
+		.poll_mode = (enum poll_mode)(round % POLL_MODE_MAX_),
+		.poll_max_ns = 20000,
+		.coalesce = {.mode = round / 3 % 3, .packets = 4, .usecs = 100},
+	};
+	struct gmem *old = NULL;
+	struct rig_wait front, operator;
+
+	rig_wait_open(&front);
+	rig_wait_open(&operator);
+	if (round & 1)
+		device_tune(rig.device, &tuning, &operator.join);
+	device_queue_move(rig.device, 0, rig.workers[round / 2 % RIG_WORKERS], &operator.join);
+	if (!(round & 1))
+		device_tune(rig.device, &tuning, &operator.join);
+	if (round % 7 == 3)
+		device_queue_stop(rig.device, 0, &front.join);
+	else if (round % 2)
+		change_memory(&front.join, &old);
+	else
+		device_queue_set_call(rig.device, 0, rig.queues[0].device_call_fd, &front.join);
+	look();
+	assert_int_equal(rig_wait_done(&rig, &front), 0);
+	look();
+	if (old)
+		memory_changed(old);
+	if (round % 7 == 3) {
+		struct device_queue_setup setup = rig_queue_setup(&rig, 0);
+		struct err err = ERR_INIT;
+
+		setup.base = device_queue_base(rig.device, 0);
+		assert_int_equal(rig_queue_try_start(&rig, 0, &setup, &err), 0);
+	}
+	assert_int_equal(rig_wait_done(&rig, &operator), 0);
+}
 
 static void disturb(enum disturbance what, unsigned round)
 {
 	struct err err = ERR_INIT;
-	struct gmem *memory;
 	struct rig_wait wait;
+	struct gmem *old;
 	int fd, old_fd;
 
 	rig_wait_open(&wait);
+	look();
 	switch (what) {
+	case ALL_AT_ONCE:
+		ask_for_all(round);
+		break;
 	case MOVES:
 		rig_queue_move(&rig, 0, (round + 1) % RIG_WORKERS);
 		break;
@@ -169,12 +246,9 @@ static void disturb(enum disturbance what, unsigned round)
 		break;
 	}
 	case MEMORY_CHANGES:
-		assert_int_equal(gmem_new(rig.regions, rig.region_cnt, &memory, &err), 0);
-		device_set_memory(rig.device, memory, &wait.join);
+		change_memory(&wait.join, &old);
 		assert_int_equal(rig_wait_done(&rig, &wait), 0);
-		assert_int_equal(rig.memory->refs, 1); /* the device has let go of it */
-		gmem_put(rig.memory);
-		rig.memory = memory;
+		memory_changed(old);
 		break;
 	case CALL_CHANGES:
 		old_fd = rig.queues[0].device_call_fd;
@@ -242,6 +316,15 @@ static void test_call_changes_under_load(void **state)
 	(void)state;
 	run_disturbed(RING_SPLIT, false, CALL_CHANGES);
 	run_disturbed(RING_PACKED, false, CALL_CHANGES);
+}
+
+static void test_all_at_once_under_load(void **state)
+{
+	(void)state;
+	run_disturbed(RING_SPLIT, false, ALL_AT_ONCE);
+	run_disturbed(RING_PACKED, false, ALL_AT_ONCE);
+	run_disturbed(RING_SPLIT, true, ALL_AT_ONCE);
+	run_disturbed(RING_PACKED, true, ALL_AT_ONCE);
 }
 
 /* A worker that cannot take the queue: it goes back, and is served there. */
@@ -426,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_stops_under_load),
 		cmocka_unit_test(test_memory_changes_under_load),
 		cmocka_unit_test(test_call_changes_under_load),
+		cmocka_unit_test(test_all_at_once_under_load),
 		cmocka_unit_test(test_move_goes_back),
 		cmocka_unit_test(test_memory_is_kept_while_in_use),
 		cmocka_unit_test(test_memory_without_the_ring),
