@@ -4,6 +4,19 @@
  * and shifts load. Not the decisions, which are pure (worker/placement.h, worker/rebalance.h), and
  * not the moving (device/device.h).
  *
+ * Theory of operation
+ *
+ * 1. A queue starts where its device puts it, at once. When its device's queues have not changed
+ *    for a moment, all that run are placed together: by the front end's threads (mode auto), else
+ *    the `vcpus` key, else their order. Those that stand elsewhere are moved while they run, and
+ *    start there from then on.
+ * 2. One round of moves a device is under way at a time; what becomes due meanwhile follows.
+ * 3. At each round's end the front ends' threads are looked at again, a few devices a round, for
+ *    they may be pinned late. Only other homes place anew; a vCPU that merely ran on another node
+ *    has to be found there twice.
+ * 4. Then load is looked at (rebalance.h). What load moved stays there while its homes stay and its
+ *    queue runs.
+ *
  * Control thread only.
  */
 #ifndef PARIO_CONTROL_PLACER_H
@@ -25,7 +38,9 @@ struct placer;
 
 struct placer_options {
 	struct evloop *loop;
-	struct worker *const *workers; /* all of the daemon's; borrowed, with what they point to */
+	/* All of the daemon's: workers[i] is worker i (worker_idx()). Borrowed. At least one, at
+	 * most PLACEMENT_WORKERS_MAX. */
+	struct worker *const *workers;
 	unsigned worker_cnt;
 	uint64_t round_ns; /* from one look at the load to the next; 0: never rebalance */
 	const char *proc;  /* NULL: VCPUS_PROC */
@@ -36,13 +51,15 @@ struct placer_options {
 int placer_new(const struct placer_options *options, struct placer **out, struct err *err);
 /* Every device was removed. NULL is allowed. */
 void placer_free(struct placer *placer);
+/* Counts from now; 0: never rebalance, and what is known of the workers' load is forgotten. */
 void placer_set_round(struct placer *placer, uint64_t round_ns);
 
 /* Of one device; changed by placer_set(). */
 struct placer_settings {
 	enum placement_mode mode;
 	bool allow_siblings;
-	const char *vcpus; /* the `vcpus` key: host CPUs in the order of virtual ones; or NULL */
+	/* The `vcpus` key: host CPUs in the order of virtual ones; or NULL. Copied. */
+	const char *vcpus;
 };
 
 /*
@@ -54,6 +71,7 @@ struct placed {
 	pid_t (*front_pid)(void *arg); /* of the connected front end; 0 unknown */
 	void *arg;
 	const char *tag; /* for the log */
+	unsigned shift;  /* fixed, off: queue i on worker (i + shift) % workers, as it starts */
 
 	/* placer.c */
 	struct placed_state *state;
@@ -77,7 +95,7 @@ struct placed_view {
 	enum placement_mode mode;
 	enum vcpu_source source;
 	unsigned vcpu_cnt;  /* 0: not known */
-	unsigned conflicts; /* vCPUs that have no CPU without a worker on it */
+	unsigned conflicts; /* vCPUs that have no CPU without a worker (any device's) on it */
 };
 
 struct placed_queue_view {
