@@ -169,6 +169,7 @@ static void moved(struct device_queue *queue, struct queue_change *change)
 	} else if (!change->status) {
 		if (!change->move_status)
 			queue->moves++;
+		virtqueue_prefer_node(queue->vq, worker_node(queue->home));
 		device_remainders_release(queue);
 		end_change(queue, change->move_status);
 	} else if (change->from) {
@@ -285,6 +286,7 @@ int device_queue_start(struct device *device, unsigned idx, const struct device_
 	queue->kick_fd = setup->kick_fd;
 	queue->memory = device->memory;
 	queue->home = home_of(device, idx);
+	virtqueue_prefer_node(queue->vq, worker_node(queue->home));
 	queue->running = true;
 	device->running_cnt++;
 	ask(free_change(queue, QUEUE_ASKER_FRONT, QUEUE_CHANGE_START), join);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "base/numa.h"
 #include "virtqueue/chain_priv.h"
 #include "virtqueue/virtqueue_priv.h"
 
@@ -274,6 +275,11 @@ void virtqueue_free(struct virtqueue *vq)
 {
 	if (vq)
 		munmap(vq, vq->map_bytes);
+}
+
+void virtqueue_prefer_node(struct virtqueue *vq, int node)
+{
+	numa_prefer(vq, vq->map_bytes, node);
 }
 
 static void order_push(struct virtqueue *vq, struct vq_slot *slot)

@@ -170,6 +170,12 @@ unsigned virtqueue_in_flight(const struct virtqueue *vq);
 /* As GET_VRING_BASE; exact only when nothing is in flight. Also control, after the owner let go. */
 uint32_t virtqueue_base(const struct virtqueue *vq);
 
+/*
+ * Its own memory is to be on that NUMA node (base/numa.h). Control, while the queue exists: the
+ * owner may use it meanwhile.
+ */
+void virtqueue_prefer_node(struct virtqueue *vq, int node);
+
 /* Any thread. */
 enum virtqueue_fault virtqueue_fault(const struct virtqueue *vq);
 const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq);
