@@ -20,8 +20,8 @@
 #include "base/compiler.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "vhost_user/session_priv.h"
-#include "vhost_user/socket_priv.h"
 
 #define SOCKET_MODE_DEFAULT 0600
 /* Client mode: from one attempt to the next, doubled until the longest. */

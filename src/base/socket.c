@@ -2,7 +2,7 @@
 /*
  * Making, finding and judging UNIX sockets. Not what is said on them.
  */
-#include "vhost_user/socket_priv.h"
+#include "base/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #include "base/fdio.h"
 
-/* Front ends that wait while another one's queues drain. */
+/* Peers that may wait until they are accepted, for example while another one's queues drain. */
 #define SOCKET_BACKLOG 16
 
 static int socket_name(const char *path, struct sockaddr_un *name, struct err *err)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UNIX sockets as an endpoint needs them: listening on a path, connecting to one, an inherited one.
- * Not who is at the other end (listen.c).
+ * UNIX sockets as the control thread needs them: listening on a path, connecting to one, an
+ * inherited one. Not what is said on them.
  *
  * Control thread only. All descriptors are close-on-exec. 0 or -errno with text.
  */
-#ifndef PARIO_VHOST_USER_SOCKET_PRIV_H
-#define PARIO_VHOST_USER_SOCKET_PRIV_H
+#ifndef PARIO_BASE_SOCKET_H
+#define PARIO_BASE_SOCKET_H
 
 #include <stdbool.h>
 #include <sys/types.h>
