@@ -175,7 +175,7 @@ static int assign(struct placed_state *state, struct worker *const *workers, uns
 		.topology = &placer->topology,
 		.mode = state->mode,
 		.allow_siblings = state->allow_siblings,
-		.shift = state->placed->shift,
+		.shift = device_worker_shift(state->placed->device),
 		.workers = placer->nearby,
 		.worker_cnt = worker_cnt,
 		.homes = state->homes,

@@ -71,7 +71,6 @@ struct placed {
 	pid_t (*front_pid)(void *arg); /* of the connected front end; 0 unknown */
 	void *arg;
 	const char *tag; /* for the log */
-	unsigned shift;  /* fixed, off: queue i on worker (i + shift) % workers, as it starts */
 
 	/* placer.c */
 	struct placed_state *state;

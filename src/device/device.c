@@ -232,6 +232,11 @@ int device_set_workers(struct device *device, struct worker *const *workers, uns
 	return 0;
 }
 
+unsigned device_worker_shift(const struct device *device)
+{
+	return device->worker_shift;
+}
+
 void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker)
 {
 	if (idx < device->queue_max)

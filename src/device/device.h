@@ -153,6 +153,8 @@ struct worker *const *device_workers(const struct device *device, unsigned *cnt)
  */
 int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
 		       struct err *err);
+/* In the order of queues over the workers, queue i is on worker (i + shift) % their number. */
+unsigned device_worker_shift(const struct device *device);
 /*
  * Where queue idx starts from its next start on, one of the workers or not; NULL: in the order of
  * queues over the workers. It must live until it is replaced.

@@ -33,6 +33,7 @@ struct device {
 	struct worker *workers[RIG_WORKERS_MAX];
 	unsigned worker_cnt;
 	unsigned queue_max;
+	unsigned shift;
 	struct fake_queue queues[RIG_QUEUES_MAX];
 	void (*changed)(void *arg);
 	void *changed_arg;
@@ -108,6 +109,11 @@ const struct worker_stats *worker_stats(const struct worker *worker)
 unsigned device_queue_max(const struct device *device)
 {
 	return device->queue_max;
+}
+
+unsigned device_worker_shift(const struct device *device)
+{
+	return device->shift;
 }
 
 void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg)
@@ -232,6 +238,11 @@ static pid_t front_pid(void *arg)
 	return ((struct rig_disk *)arg)->pid;
 }
 
+void rig_disk_shift(struct rig_disk *disk, unsigned shift)
+{
+	disk->device->shift = shift;
+}
+
 struct rig_disk *rig_disk_new(const char *name, unsigned queues)
 {
 	struct rig_disk *disk = calloc(1, sizeof(*disk));
@@ -309,7 +320,7 @@ void rig_restart(struct rig_disk *disk, unsigned idx)
 {
 	struct device *device = disk->device;
 	struct fake_queue *queue = &device->queues[idx];
-	unsigned slot = (idx + disk->placed.shift) % device->worker_cnt;
+	unsigned slot = (idx + device->shift) % device->worker_cnt;
 
 	queue->worker = queue->home ? queue->home : device->workers[slot];
 	device->changed(device->changed_arg);

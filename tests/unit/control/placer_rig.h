@@ -39,6 +39,7 @@ void rig_close(void);
 
 /* Not added yet. Its device may use all workers. */
 struct rig_disk *rig_disk_new(const char *name, unsigned queues);
+void rig_disk_shift(struct rig_disk *disk, unsigned shift);
 void rig_disk_add(struct rig_disk *disk, enum placement_mode mode, const char *vcpus);
 /* Stops its queues, lets moves finish, removes and frees it. */
 void rig_disk_remove(struct rig_disk *disk);

@@ -269,7 +269,7 @@ static void test_fixed_and_off(void **state)
 		rig_open(EIGHT_CPUS, "2-4", 0);
 		rig_thread(RIG_PID, 0, "7", 7);
 		disk = rig_disk_new("vda", 4);
-		disk->placed.shift = 1;
+		rig_disk_shift(disk, 1);
 		rig_disk_add(disk, modes[i], NULL);
 		rig_start(disk, 4);
 		rig_stop(disk, 1);
