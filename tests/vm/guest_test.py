@@ -72,9 +72,11 @@ def judge_values(report, disks, options, lacks):
 def test(options, work):
     packed = options.ring == "packed"
     main = backend.Disk("vda", work / "vda.raw", work / "vda.sock", queues=options.queues,
-                        packed=packed, discard=True, serial="pario-main")
+                        packed=packed, discard=True, serial="pario-main", poll=options.poll,
+                        coalesce=options.coalesce)
     other = backend.Disk("vdb", work / "vdb.raw", work / "vdb.sock", packed=packed,
-                         read_only=True, serial="pario-read-only")
+                         read_only=True, serial="pario-read-only", poll=options.poll,
+                         coalesce=options.coalesce)
     image.make_sparse(main.path, DISK_BYTES)
     image.make_random(other.path, READ_ONLY_BYTES, seed=7)
     read_only_digest = image.digest(other.path)
@@ -132,6 +134,8 @@ def main():
     parser = session.arguments(__doc__.splitlines()[0])
     parser.add_argument("--guest", choices=("qemu", "uml"), default="qemu")
     parser.add_argument("--ring", choices=("split", "packed"), default="split")
+    parser.add_argument("--poll", choices=("adaptive", "always", "never"), default="adaptive")
+    parser.add_argument("--coalesce", choices=("off", "static", "adaptive"), default="off")
     parser.add_argument("--queues", type=int, default=1, help="queues, and CPUs of a QEMU guest")
     options = parser.parse_args()
     if options.guest == "uml" and options.queues != 1:
@@ -139,6 +143,8 @@ def main():
     name = f"{options.guest}-{options.ring}"
     if options.guest == "qemu":
         name += f"-{options.queues}q"
+    if options.poll != "adaptive":
+        name += f"-{options.poll}"
     session.run(name, options.logs, lambda work: test(options, work))
 
 

@@ -31,6 +31,9 @@ class Disk:
     cache: str | None = None        # None: the back end's default
     discard: bool | None = None
     serial: str = ""
+    poll: str | None = None         # None: the back end's default
+    coalesce: str | None = None     # mode; None: the back end's default
+
 
 def _is_listening(path):
     """Whether a socket at path listens, without connecting: that would count as a front end."""
@@ -127,6 +130,10 @@ class Pariod(Backend):
             keys.append(f"discard={flag(disk.discard)}")
         if disk.serial:
             keys.append(f"serial={text(disk.serial)}")
+        if disk.poll:
+            keys.append(f"poll={disk.poll}")
+        if disk.coalesce:
+            keys.append(f"coalesce.mode={disk.coalesce}")
         return f"{disk.name}," + ",".join(keys)
 
     def arguments(self):
