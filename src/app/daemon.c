@@ -5,11 +5,13 @@
  *
  * Theory of operation
  *
- * 1. Order: descriptors' limit, SIGBUS, loop, signals, storage of all disks, workers, devices,
- * endpoints. A front end can see only the last, so whatever is wrong before leaves no trace. Within
- * a step all disks are tried, so that one run names every mistake; the next step is not begun.
+ * 1. Order: descriptors' limit, SIGBUS, loop, signals, storage of all disks, workers, placer,
+ * devices, endpoints. A front end can see only the last, so whatever is wrong before leaves no
+ * trace. Within a step all disks are tried, so that one run names every mistake; the next step is
+ * not begun.
  * 2. The end, after a signal or a failed start, is the same: endpoints are closed, each draining
- *    its session; when the last has said so, devices, storage, workers, signals and loop are freed.
+ *    its session; when the last has said so, and operations that were begun are answered, devices,
+ *    storage, placer, workers, signals and loop are freed.
  * 3. A drain has a deadline. An operation that the kernel does not give back keeps a worker's
  *    memory in use, so after the deadline (or a second signal) nothing can be freed: the process
  *    says what did not finish and leaves.
@@ -28,8 +30,6 @@
 #include "base/evloop.h"
 #include "base/log.h"
 #include "guest/gfault.h"
-
-#define DRAIN_DEADLINE_S 10
 
 void daemon_describe(const struct config *config, char *buf, size_t size)
 {
@@ -56,20 +56,29 @@ static void fail_disk(struct daemon *daemon, unsigned idx, int rc, const struct 
 	daemon->status = rc == -ENOMEM ? EXIT_STATUS_FAILED : EXIT_STATUS_WRONG;
 }
 
+void daemon_check_end(struct daemon *daemon)
+{
+	if (daemon->draining && daemon->open_cnt == 0 && list_empty(&daemon->operations))
+		evloop_stop(daemon->loop);
+}
+
+void daemon_endpoint_closed(struct daemon *daemon)
+{
+	daemon->open_cnt--;
+	daemon_check_end(daemon);
+}
+
 static void disk_closed(struct disk *disk)
 {
-	struct daemon *daemon = disk->owner;
-
-	if (--daemon->open_cnt == 0)
-		evloop_stop(daemon->loop);
+	daemon_endpoint_closed(disk->owner);
 }
 
 /* Workers may still use everything: nothing is freed from here on. */
 static void abandon(struct daemon *daemon, const char *why)
 {
 	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		if (daemon->disks[i].endpoint)
-			log_error(daemon->disks[i].tag, "%s: requests are still with its storage",
+		if (daemon->disks[i]->endpoint)
+			log_error(daemon->disks[i]->tag, "%s: requests are still with its storage",
 				  why);
 	}
 	daemon->abandoned = true;
@@ -82,23 +91,29 @@ static void deadline_expired(struct evloop_timer *timer)
 	struct daemon *daemon = container_of(timer, struct daemon, deadline);
 	char why[64];
 
-	snprintf(why, sizeof(why), "not drained within %d s", DRAIN_DEADLINE_S);
+	snprintf(why, sizeof(why), "not drained within %d s", DAEMON_DRAIN_S);
 	abandon(daemon, why);
 }
 
-/* Closes all endpoints. When the last is closed the loop stops, perhaps before it runs. */
+/*
+ * Closes all endpoints. When the last is closed, and what was begun with the disks is done, the
+ * loop stops, perhaps before it runs.
+ */
 static void drain(struct daemon *daemon)
 {
 	daemon->draining = true;
-	daemon->open_cnt = daemon->disk_cnt + 1;
+	daemon->open_cnt = 1;
 	daemon->deadline.expired = deadline_expired;
 	evloop_timer_set(daemon->loop, &daemon->deadline,
-			 clock_now_ns() + DRAIN_DEADLINE_S * NS_PER_S);
-	for (unsigned i = 0; i < daemon->disk_cnt; i++)
-		disk_close_endpoint(&daemon->disks[i], disk_closed);
-	daemon->open_cnt--;
-	if (daemon->open_cnt == 0)
-		evloop_stop(daemon->loop);
+			 clock_now_ns() + DAEMON_DRAIN_S * NS_PER_S);
+	operate_stop(daemon);
+	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
+		daemon->open_cnt++;
+		/* One that is being removed says by itself when it is closed. */
+		if (!daemon->disks[i]->closing)
+			disk_close_endpoint(daemon->disks[i], disk_closed);
+	}
+	daemon_endpoint_closed(daemon);
 }
 
 static void on_terminate(void *arg, const char *signal_name)
@@ -111,7 +126,7 @@ static void on_terminate(void *arg, const char *signal_name)
 		return;
 	}
 	log_info(NULL, "%s: draining %u disks, at most %d s", signal_name, daemon->disk_cnt,
-		 DRAIN_DEADLINE_S);
+		 DAEMON_DRAIN_S);
 	drain(daemon);
 }
 
@@ -123,7 +138,7 @@ static void on_reload(void *arg)
 		return;
 	log_info(NULL, "SIGHUP: looking at the disks' sizes");
 	for (unsigned i = 0; i < daemon->disk_cnt; i++)
-		disk_refresh(&daemon->disks[i]);
+		disk_refresh(daemon->disks[i]);
 }
 
 static void open_loop(struct daemon *daemon)
@@ -150,23 +165,57 @@ static void open_loop(struct daemon *daemon)
 	fail(daemon, rc);
 }
 
+int daemon_append_disk(struct daemon *daemon)
+{
+	struct disk **disks =
+		realloc(daemon->disks, (daemon->disk_cnt + 1) * sizeof(*daemon->disks));
+	struct disk *disk = calloc(1, sizeof(*disk));
+
+	if (disks)
+		daemon->disks = disks;
+	if (!disks || !disk) {
+		free(disk);
+		return -ENOMEM;
+	}
+	disk_init(disk, daemon->config->disks[daemon->disk_cnt], daemon);
+	daemon->disks[daemon->disk_cnt++] = disk;
+	return 0;
+}
+
+unsigned daemon_disk_idx(const struct daemon *daemon, const struct disk *disk)
+{
+	unsigned idx = 0;
+
+	while (daemon->disks[idx] != disk)
+		idx++;
+	return idx;
+}
+
+void daemon_remove_disk(struct daemon *daemon, struct disk *disk)
+{
+	unsigned idx = daemon_disk_idx(daemon, disk);
+
+	disk_free(disk);
+	free(disk);
+	daemon->disk_cnt--;
+	memmove(&daemon->disks[idx], &daemon->disks[idx + 1],
+		(daemon->disk_cnt - idx) * sizeof(*daemon->disks));
+	config_remove_disk(daemon->config, idx);
+}
+
 static void open_storages(struct daemon *daemon)
 {
-	unsigned cnt = daemon->config->disk_cnt;
-
-	daemon->disks = calloc(cnt, sizeof(*daemon->disks));
-	if (!daemon->disks) {
-		config_errors_add(daemon->errors, NULL, NULL, "no memory for %u disks", cnt);
-		fail(daemon, -ENOMEM);
-		return;
-	}
-	for (unsigned i = 0; i < cnt; i++) {
+	for (unsigned i = 0; i < daemon->config->disk_cnt; i++) {
 		struct err err = ERR_INIT;
-		int rc;
+		int rc = daemon_append_disk(daemon);
 
-		disk_init(&daemon->disks[i], daemon->config->disks[i], daemon);
-		daemon->disk_cnt++;
-		rc = disk_open_storage(&daemon->disks[i], &err);
+		if (rc) {
+			config_errors_add(daemon->errors, NULL, NULL, "no memory for %u disks",
+					  daemon->config->disk_cnt);
+			fail(daemon, rc);
+			return;
+		}
+		rc = disk_open_storage(daemon->disks[i], &err);
 		if (rc)
 			fail_disk(daemon, i, rc, &err);
 	}
@@ -199,13 +248,32 @@ static void open_workers(struct daemon *daemon)
 	}
 }
 
+static void open_placer(struct daemon *daemon)
+{
+	const struct placer_options options = {
+		.loop = daemon->loop,
+		.workers = daemon->workers,
+		.worker_cnt = daemon->worker_cnt,
+		.round_ns = daemon->config->daemon.rebalance_s * NS_PER_S,
+	};
+	struct err err = ERR_INIT;
+	int rc = placer_new(&options, &daemon->placer, &err);
+
+	if (rc) {
+		config_errors_add(daemon->errors, NULL, NULL, "%s", err.text);
+		fail(daemon, rc);
+	}
+}
+
 static void open_devices(struct daemon *daemon)
 {
 	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
 		struct err err = ERR_INIT;
-		int rc = disk_open_device(&daemon->disks[i], daemon->loop, daemon->workers,
-					  daemon->worker_cnt, i, &err);
+		int rc = disk_open_device(daemon->disks[i], daemon->loop, daemon->workers,
+					  daemon->worker_cnt, daemon->shift++, &err);
 
+		if (rc == 0)
+			rc = disk_place(daemon->disks[i], daemon->placer, &err);
 		if (rc)
 			fail_disk(daemon, i, rc, &err);
 	}
@@ -215,7 +283,7 @@ static void open_endpoints(struct daemon *daemon)
 {
 	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
 		struct err err = ERR_INIT;
-		int rc = disk_open_endpoint(&daemon->disks[i], daemon->loop, &err);
+		int rc = disk_open_endpoint(daemon->disks[i], daemon->loop, &err);
 
 		if (rc)
 			fail_disk(daemon, i, rc, &err);
@@ -225,7 +293,7 @@ static void open_endpoints(struct daemon *daemon)
 static bool start(struct daemon *daemon)
 {
 	static void (*const steps[])(struct daemon * daemon) = {
-		open_loop, open_storages, open_workers, open_devices, open_endpoints,
+		open_loop, open_storages, open_workers, open_placer, open_devices, open_endpoints,
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
@@ -238,8 +306,11 @@ static bool start(struct daemon *daemon)
 
 static void free_all(struct daemon *daemon)
 {
-	for (unsigned i = 0; i < daemon->disk_cnt; i++)
-		disk_free(&daemon->disks[i]);
+	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
+		disk_free(daemon->disks[i]);
+		free(daemon->disks[i]);
+	}
+	placer_free(daemon->placer);
 	for (unsigned i = 0; i < daemon->worker_cnt; i++)
 		worker_free(daemon->workers[i]);
 	free(daemon->disks);
@@ -247,37 +318,61 @@ static void free_all(struct daemon *daemon)
 	if (daemon->signals_opened)
 		signals_close(&daemon->signals);
 	evloop_free(daemon->loop);
+	free(daemon);
 }
 
-enum exit_status daemon_run(const struct config *config, struct config_errors *errors,
-			    bool *abandoned)
+enum exit_status daemon_finish(struct daemon *daemon, bool *abandoned)
 {
-	struct daemon daemon = {.config = config, .errors = errors};
-	char description[192];
-	int rc = 0;
+	int rc = daemon->loop ? evloop_run(daemon->loop) : 0;
+	enum exit_status status;
 
-	*abandoned = false;
-	if (start(&daemon)) {
-		daemon_describe(config, description, sizeof(description));
-		log_info(NULL, "ready: %s", description);
-		rc = evloop_run(daemon.loop);
-	} else if (daemon.disk_cnt) {
-		drain(&daemon);
-		if (daemon.open_cnt)
-			rc = evloop_run(daemon.loop);
-	}
 	if (rc) {
 		log_error(NULL, "the event loop failed: %s", strerror(-rc));
-		daemon.status = EXIT_STATUS_FAILED;
-		daemon.abandoned = true;
+		daemon->status = EXIT_STATUS_FAILED;
+		daemon->abandoned = true;
 	}
-	*abandoned = daemon.abandoned;
-	if (daemon.abandoned)
-		return daemon.status;
-	for (unsigned i = 0; i < daemon.disk_cnt && daemon.status == EXIT_STATUS_OK; i++)
-		disk_log_totals(&daemon.disks[i]);
-	if (daemon.loop)
-		evloop_timer_cancel(daemon.loop, &daemon.deadline);
-	free_all(&daemon);
-	return daemon.status;
+	*abandoned = daemon->abandoned;
+	status = daemon->status;
+	if (daemon->abandoned)
+		return status;
+	for (unsigned i = 0; i < daemon->disk_cnt && status == EXIT_STATUS_OK; i++)
+		disk_log_totals(daemon->disks[i]);
+	if (daemon->loop)
+		evloop_timer_cancel(daemon->loop, &daemon->deadline);
+	free_all(daemon);
+	return status;
+}
+
+enum exit_status daemon_start(struct config *config, struct config_errors *errors,
+			      struct daemon **out, bool *abandoned)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+	char description[192];
+
+	*out = NULL;
+	*abandoned = false;
+	if (!daemon) {
+		config_errors_add(errors, NULL, NULL, "no memory for a daemon");
+		return EXIT_STATUS_FAILED;
+	}
+	daemon->config = config;
+	daemon->errors = errors;
+	list_init(&daemon->operations);
+	if (start(daemon)) {
+		daemon_describe(config, description, sizeof(description));
+		log_info(NULL, "ready: %s", description);
+		*out = daemon;
+		return EXIT_STATUS_OK;
+	}
+	if (daemon->loop)
+		drain(daemon);
+	return daemon_finish(daemon, abandoned);
+}
+
+enum exit_status daemon_run(struct config *config, struct config_errors *errors, bool *abandoned)
+{
+	struct daemon *daemon;
+	enum exit_status status = daemon_start(config, errors, &daemon, abandoned);
+
+	return daemon ? daemon_finish(daemon, abandoned) : status;
 }

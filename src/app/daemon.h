@@ -17,14 +17,24 @@ enum exit_status {
 /* "2 disks, 1 workers (CPUs 3)" */
 void daemon_describe(const struct config *config, char *buf, size_t size);
 
+struct daemon;
+
 /*
  * Serves until a signal ends it. What is wrong at the start goes to errors, and then nothing was
- * started. config is borrowed. signals_block() was called before.
+ * started. config is borrowed, and changed by what is asked of the daemon (operate.h).
+ * signals_block() was called before.
  *
  * *abandoned is set when a drain did not finish: workers still use memory, so the caller must leave
  * the process without freeing anything.
  */
-enum exit_status daemon_run(const struct config *config, struct config_errors *errors,
-			    bool *abandoned);
+enum exit_status daemon_run(struct config *config, struct config_errors *errors, bool *abandoned);
+
+/*
+ * Its two halves. The daemon lives from start's success to the end of finish; a start that fails
+ * sets *out to NULL and has undone itself. Between them its loop may be turned by others.
+ */
+enum exit_status daemon_start(struct config *config, struct config_errors *errors,
+			      struct daemon **out, bool *abandoned);
+enum exit_status daemon_finish(struct daemon *daemon, bool *abandoned);
 
 #endif

@@ -33,26 +33,46 @@ struct disk {
 	struct storage *storage;
 	struct device *device;
 	struct vhost_user *endpoint;
+	struct worker *const *workers; /* all of the daemon's */
+	unsigned worker_cnt;
+	int rq_affinity_before; /* -1: none, or not known */
+	struct placer *placer;  /* NULL: not placed */
 	struct placed placed;
 	bool closing;
 	void (*closed)(struct disk *disk);
 	void *owner;
+
+	/* operate_disk.c, while it is being removed */
+	struct operation *remover; /* NULL: was answered */
+	struct evloop_timer remove_deadline;
 };
 
-/* The config is borrowed until disk_free(). Nothing is opened. */
+/* The config is borrowed until disk_free(), and what it says may change. Nothing is opened. */
 void disk_init(struct disk *disk, const struct config_disk *config, void *owner);
 
 /* In this order; each 0 or -errno with text. */
 int disk_open_storage(struct disk *disk, struct err *err);
-/* Of workers, those on the disk's CPUs serve it; shift spreads disks with few queues. */
+/*
+ * Of workers, which are borrowed until disk_free(), those on the disk's CPUs serve it; shift
+ * spreads disks with few queues.
+ */
 int disk_open_device(struct disk *disk, struct evloop *loop, struct worker *const *workers,
 		     unsigned worker_cnt, unsigned shift, struct err *err);
+/* Its queues are the placer's from then on. */
+int disk_place(struct disk *disk, struct placer *placer, struct err *err);
 int disk_open_endpoint(struct disk *disk, struct evloop *loop, struct err *err);
 
 /* Drains and closes the endpoint; then closed(disk) is called, perhaps before this returns. */
 void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk));
 /* The endpoint is closed or was never opened. */
 void disk_free(struct disk *disk);
+
+/*
+ * Changes what runs from one configuration to another where they differ; one change at a time. The
+ * join hears when the workers have taken it. 0, or -errno with text and nothing changed.
+ */
+int disk_change(struct disk *disk, const struct config_disk *from, const struct config_disk *to,
+		struct join *join, struct err *err);
 
 enum disk_state disk_state(const struct disk *disk);
 

@@ -13,8 +13,9 @@
  *      -ENOENT  there is no such disk
  *      -EBUSY   the disk is being removed, or was not drained in time, or the daemon is ending
  *      -ENOMEM
- * 2. Operations on one disk run one after another, in the order in which they were begun, and so do
- *    those on the daemon with all others. What is not begun when the daemon ends is answered -EBUSY.
+ * 2. Operations on one disk run one after another, in the order in which they came, and so do
+ *    those on the daemon with all others. What is still waiting when the daemon ends is answered
+ *    -EBUSY.
  * 3. Keys are those of the schema, checked by the same code as those of files and --disk; a nested
  *    key is written with a dot or as an object. Numbers and booleans of JSON are taken as their
  *    text. When changing, null stands for "as if it had not been given": the daemon's, or the
@@ -62,16 +63,18 @@ struct operation {
 	/* operate.c, from the beginning to done() */
 	struct daemon *daemon;
 	struct list_node node;
-	int (*begin)(struct operation *op); /* 0: done comes later; or the status */
+	int (*begin)(struct operation *op); /* the status, or OPERATION_PENDING */
 	char *name;                         /* of the disk; NULL: the daemon */
-	char *text;                         /* size */
+	char *size_text;
 	json_t *json;
 	bool begun;
+
+	/* operate_set.c */
 	struct join join;
 	struct config_daemon *daemon_wanted;
-	struct operation_target *targets;
+	struct operation_target *targets; /* disks that are to change */
 	unsigned target_cnt;
-	bool undoing;
+	int failed; /* 0 or the status that undoing ends with */
 };
 
 /*

@@ -82,7 +82,8 @@ struct options {
 static void print_help(void)
 {
 	printf("Usage: pariod --disk NAME,KEY=VALUE,... [OPTION]...\n"
-	       "       pariod --config FILE [OPTION]...\n\n"
+	       "       pariod --config FILE [OPTION]...\n"
+	       "       pariod --api SOCKET [OPTION]...\n\n"
 	       "Serves disks to virtual machines over vhost-user, in the foreground.\n\n"
 	       "Options:\n");
 	for (unsigned i = 0; i < ARRAY_LEN(own_options); i++) {

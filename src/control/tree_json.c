@@ -12,7 +12,7 @@
 #define REAL_DIGITS 15
 #define SCALAR_TEXT_BYTES 64
 
-/* A new reference, or NULL without memory. No value has a NUL byte: such a string is none at all. */
+/* A new reference, or NULL without memory. A string with a NUL byte is no value at all. */
 static json_t *scalar_text(const json_t *value)
 {
 	char text[SCALAR_TEXT_BYTES + 1];

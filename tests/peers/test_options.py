@@ -136,7 +136,7 @@ class Keys(pariod_rig.Case):
     def test_unknown_key(self):
         self.refuse(["disks[0].queeues: unknown key", "did you mean queues?"],
                     "--disk", f"vda,{NULL},socket=s,queeues=1")
-        for key in ("limits.iops", "coalesce.mode", "vcpus", "placement"):
+        for key in ("limits.iops", "limits.burst", "state-dir", "steering.mode"):
             self.refuse([f"disks[0].{key}: unknown key"],
                         "--disk", f"vda,{NULL},socket=s,{key}=1")
 

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/daemon.h"
+#include "app/daemon_priv.h"
 #include "app/disk.h"
 #include "app/signals.h"
 #include "base/clock.h"
@@ -93,6 +93,20 @@ int disk_open_device(struct disk *disk, struct evloop *loop, struct worker *cons
 	assert_int_equal(shift, disk_idx(disk));
 	assert_int_equal(fake.opened[STEP_STORAGE], DISKS);
 	return fake_open(STEP_DEVICE, disk_idx(disk), err);
+}
+
+int disk_place(struct disk *disk, struct placer *placer, struct err *err)
+{
+	(void)disk;
+	(void)err;
+	assert_ptr_equal(placer, &fake);
+	return 0;
+}
+
+/* Nothing was asked of this daemon while it ran. */
+void operate_stop(struct daemon *daemon)
+{
+	assert_true(list_empty(&daemon->operations));
 }
 
 int disk_open_endpoint(struct disk *disk, struct evloop *loop, struct err *err)
@@ -177,7 +191,23 @@ void disk_log_totals(const struct disk *disk)
 int __wrap_worker_new(const struct worker_options *options, struct evloop *control,
 		      struct worker **out, struct err *err);
 void __wrap_worker_free(struct worker *worker);
+int __wrap_placer_new(const struct placer_options *options, struct placer **out, struct err *err);
+void __wrap_placer_free(struct placer *placer);
 void __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t deadline_ns);
+
+int __wrap_placer_new(const struct placer_options *options, struct placer **out, struct err *err)
+{
+	(void)err;
+	assert_int_equal(options->worker_cnt, fake.opened[STEP_WORKER]);
+	*out = (struct placer *)&fake; /* only handed on */
+	return 0;
+}
+
+void __wrap_placer_free(struct placer *placer)
+{
+	assert_true(!placer || placer == (struct placer *)&fake);
+	assert_int_equal(fake.freed_workers, 0);
+}
 
 int __wrap_worker_new(const struct worker_options *options, struct evloop *control,
 		      struct worker **out, struct err *err)
