@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include "engine.h"
+#include "figures.h"
 #include "options.h"
 #include "report.h"
 #include "session.h"
@@ -16,6 +17,8 @@
 static const char main_help[] =
 	"Usage: pario-bench blk SOCKET [OPTION]...   load a vhost-user-blk back end\n"
 	"       pario-bench blk --help               its options\n"
+	"       pario-bench figures block --out DIR [OPTION]...   redo the paper's evaluation\n"
+	"       pario-bench figures --help           its options\n"
 	"       pario-bench --version\n";
 
 static int finish(const struct report *r, int status)
@@ -112,6 +115,8 @@ int main(int argc, char **argv)
 {
 	if (argc >= 2 && strcmp(argv[1], "blk") == 0)
 		return blk_main(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "figures") == 0)
+		return figures_main(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("pario-bench " PARIO_VERSION);
 		return BENCH_OK;
@@ -121,7 +126,8 @@ int main(int argc, char **argv)
 		return BENCH_OK;
 	}
 	if (argc >= 2)
-		fprintf(stderr, "pario-bench: '%s' given, one of blk, --help, --version allowed\n",
+		fprintf(stderr,
+			"pario-bench: '%s' given, one of blk, figures, --help, --version allowed\n",
 			argv[1]);
 	else
 		fputs(main_help, stderr);
