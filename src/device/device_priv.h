@@ -72,8 +72,9 @@ struct device_ops {
 					   struct device_remainder *rem);
 	/*
 	 * On the worker that was left: takes from rem->outstanding what has come to its end, gives
-	 * what it borrowed from rem->pool back, and puts it on rem->finished. Sets rem->unfinished.
-	 * Returns the work done. The queue is not to be touched.
+	 * what it borrowed from rem->pool back, and puts it on rem->finished. Returns the work
+	 * done; at 0 it is called again when worker_poller_wake() said so. The queue is not to be
+	 * touched.
 	 */
 	unsigned (*remainder_reap_on_worker)(struct device_remainder *rem);
 	/* There, when nothing is outstanding any more. */
@@ -213,7 +214,6 @@ struct device_remainder {
 	CACHE_ALIGNED struct chain_pool *pool;
 	bool call_here;
 	bool detached;            /* the queue has left */
-	bool unfinished;          /* the model: there is work that no wake-up tells of */
 	unsigned outstanding;     /* not on finished yet */
 	struct vq_slot *finished; /* linked by the model */
 	struct poller poller;

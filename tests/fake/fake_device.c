@@ -23,6 +23,8 @@ struct fake_queue {
 	uint32_t base;
 	bool running;
 	bool stopping; /* its acknowledgement is held */
+	struct worker *worker;
+	struct worker *home;
 	int late_status;
 };
 
@@ -43,6 +45,11 @@ struct device {
 	struct gmem *memory;
 	const struct device_front_ops *front_ops;
 	void *front;
+	struct device_tuning tuning;
+	struct worker **workers;
+	unsigned worker_cnt;
+	void (*changed)(void *arg);
+	void *changed_arg;
 
 	bool holding;
 	unsigned held_cnt;
@@ -90,6 +97,7 @@ void fake_device_free(struct device *device)
 	}
 	if (device->misuse)
 		abort();
+	free(device->workers);
 	free(device);
 }
 
@@ -136,6 +144,12 @@ static bool fds_open(const struct device_queue_setup *setup)
 	return true;
 }
 
+static void tell_watcher(struct device *device)
+{
+	if (device->changed)
+		device->changed(device->changed_arg);
+}
+
 static void settle(struct device *device, const struct held *held)
 {
 	struct fake_queue *q = held->queue >= 0 ? &device->queues[held->queue] : NULL;
@@ -153,6 +167,7 @@ static void settle(struct device *device, const struct held *held)
 		q->stopping = false;
 		if (held->stops)
 			q->base += FAKE_DEVICE_PROGRESS;
+		tell_watcher(device);
 	}
 	join_done(held->join, held->status);
 }
@@ -400,11 +415,16 @@ int device_queue_start(struct device *device, unsigned idx, const struct device_
 	device->queues[idx].setup = taken;
 	device->queues[idx].base = setup->base;
 	device->queues[idx].running = true;
+	device->queues[idx].worker = device->queues[idx].home;
+	if (!device->queues[idx].worker && device->worker_cnt)
+		device->queues[idx].worker = device->workers[idx % device->worker_cnt];
 	if (device->fail_code) {
 		status = -device->fail_code;
 		device->fail_code = 0;
 	}
 	acknowledge(device, join, (int)idx, false, status);
+	if (!status)
+		tell_watcher(device);
 	return 0;
 }
 
@@ -462,4 +482,83 @@ void device_reset(struct device *device)
 	device->written = 0;
 	for (unsigned i = 0; i < device->queue_cnt; i++)
 		device->queues[i].base = 0;
+}
+
+/* The operator's side. Nothing of it is ever held back. */
+
+void device_queue_move(struct device *device, unsigned idx, struct worker *worker,
+		       struct join *join)
+{
+	(void)join;
+	if (!device_queue_running(device, idx))
+		return;
+	record_next(device);
+	record(device, "move %u", idx);
+	device->queues[idx].worker = worker;
+}
+
+struct worker *device_queue_worker(const struct device *device, unsigned idx)
+{
+	return device_queue_running(device, idx) ? device->queues[idx].worker : NULL;
+}
+
+void device_tune(struct device *device, const struct device_tuning *tuning, struct join *join)
+{
+	(void)join;
+	record_next(device);
+	record(device, "tune %s %" PRIu64 " %s %u %u", poll_mode_name(tuning->poll_mode),
+	       tuning->poll_max_ns, coalesce_mode_name(tuning->coalesce.mode),
+	       tuning->coalesce.packets, tuning->coalesce.usecs);
+	device->tuning = *tuning;
+}
+
+const struct device_tuning *device_tuning(const struct device *device)
+{
+	return &device->tuning;
+}
+
+struct worker *const *device_workers(const struct device *device, unsigned *cnt)
+{
+	*cnt = device->worker_cnt;
+	return device->workers;
+}
+
+int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
+		       struct err *err)
+{
+	struct worker **copy;
+
+	if (!cnt)
+		return err_set(err, EINVAL, "workers: there is none; give at least one");
+	copy = calloc(cnt, sizeof(*copy));
+	if (!copy)
+		abort();
+	memcpy(copy, workers, cnt * sizeof(*copy));
+	free(device->workers);
+	device->workers = copy;
+	device->worker_cnt = cnt;
+	return 0;
+}
+
+void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker)
+{
+	if (idx < device->queue_cnt)
+		device->queues[idx].home = worker;
+}
+
+void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg)
+{
+	device->changed = changed;
+	device->changed_arg = arg;
+}
+
+bool device_queue_view(const struct device *device, unsigned idx, struct device_queue_view *view)
+{
+	memset(view, 0, sizeof(*view));
+	if (idx >= device->queue_cnt)
+		return false;
+	view->running = device->queues[idx].running;
+	view->worker = device_queue_worker(device, idx);
+	view->size = view->running ? device->queues[idx].setup.size : 0;
+	return true;
 }

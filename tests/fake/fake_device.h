@@ -30,7 +30,8 @@ void fake_device_free(struct device *device);
 /*
  * The calls since the last look, oldest first, "; " between them:
  *   features 0x1; memory 2 (regions; "memory none"); reset; write 32+1;
- *   start 0 size 128 base 0 [exact] [kick] [call] [err]; stop 0; call 0 [none]; err 0 [none]
+ *   start 0 size 128 base 0 [exact] [kick] [call] [err]; stop 0; call 0 [none]; err 0 [none];
+ *   move 0; tune adaptive 50000 off 0 0 (mode, longest window, coalescing)
  */
 const char *fake_device_calls(struct device *device);
 void fake_device_forget_calls(struct device *device);

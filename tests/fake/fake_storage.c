@@ -23,6 +23,7 @@ struct storage {
 
 	pthread_mutex_t lock; /* everything below, and the bytes */
 	enum fake_storage_pace pace;
+	uint64_t let_go_end;
 	int fail_with[STORAGE_KIND_MAX_];
 	unsigned fail_cnt[STORAGE_KIND_MAX_];
 	int fail_open_with;
@@ -89,6 +90,13 @@ void fake_storage_set_pace(struct storage *storage, enum fake_storage_pace pace)
 {
 	pthread_mutex_lock(&storage->lock);
 	storage->pace = pace;
+	pthread_mutex_unlock(&storage->lock);
+}
+
+void fake_storage_let_go(struct storage *storage, uint64_t end_bytes)
+{
+	pthread_mutex_lock(&storage->lock);
+	storage->let_go_end = end_bytes;
 	pthread_mutex_unlock(&storage->lock);
 }
 
@@ -244,18 +252,28 @@ static void push(struct storage_op **list, struct storage_op *op)
 	*list = op;
 }
 
+/* With the lock. */
+static bool is_kept(const struct storage *storage, const struct storage_op *op)
+{
+	return (storage->pace == FAKE_STORAGE_HELD || storage->pace == FAKE_STORAGE_KEEP) &&
+	       op->offset_bytes >= storage->let_go_end;
+}
+
 static void tick(struct worker *worker, struct worker_timer *timer)
 {
 	struct storage_channel *channel = container_of(timer, struct storage_channel, timer);
 	struct storage *storage = channel->storage;
+	struct storage_op **at = &channel->waiting;
+	struct storage_op *op;
 	bool any = false;
 
 	pthread_mutex_lock(&storage->lock);
-	while (channel->waiting && storage->pace != FAKE_STORAGE_HELD &&
-	       storage->pace != FAKE_STORAGE_KEEP) {
-		struct storage_op *op = channel->waiting;
-
-		channel->waiting = op->next;
+	while ((op = *at)) {
+		if (is_kept(storage, op)) {
+			at = &op->next;
+			continue;
+		}
+		*at = op->next;
 		storage->held_cnt--;
 		perform(storage, op);
 		push(&channel->done, op);

@@ -35,6 +35,8 @@ struct storage *fake_storage_new(const struct storage_info *info);
 void fake_storage_free(struct storage *storage);
 
 void fake_storage_set_pace(struct storage *storage, enum fake_storage_pace pace);
+/* What is held below end_bytes goes on, whatever the pace; 0: nothing does (the start). */
+void fake_storage_let_go(struct storage *storage, uint64_t end_bytes);
 /* The next cnt operations of the kind complete with -error and do nothing. */
 void fake_storage_fail(struct storage *storage, enum storage_kind kind, int error, unsigned cnt);
 /* The next cnt channels fail to open with -error. */

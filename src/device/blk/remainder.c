@@ -7,6 +7,9 @@
  * A channel belongs to one worker, so what follows an operation (a discard's next segment, the
  * flush behind a write) is done here as well. The driver and the queue's counters hear of it only
  * from the owner: the request carries its result there.
+ *
+ * What the storage did within submit is not announced, but a reap that found something is followed
+ * by another, so none is left behind.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -78,7 +81,6 @@ unsigned blk_remainder_reap_on_worker(struct device_remainder *base)
 	base->outstanding -= cnt - again_cnt;
 	if (again_cnt)
 		storage_submit(rem->channel, again, again_cnt);
-	base->unfinished = cnt == VIRTQUEUE_BURST || again_cnt;
 	return cnt;
 }
 

@@ -28,6 +28,9 @@ static void begin(enum storage_backend backend, const struct rig_options *option
 		.backend = backend,
 		.size_bytes = DISK_BYTES,
 		.discard = true,
+		.channels = backend == STORAGE_BACKEND_FLASH ? 8 : 0,
+		.read_us = backend == STORAGE_BACKEND_FLASH ? 50 : 0,
+		.write_us = backend == STORAGE_BACKEND_FLASH ? 20 : 0,
 	};
 	struct err err = ERR_INIT;
 
@@ -130,6 +133,58 @@ static void test_ram_keeps_data(void **state)
 	}
 }
 
+static void wait_all(unsigned idx, unsigned round)
+{
+	uint64_t deadline_ns = rig_deadline_ns();
+
+	/* A move in the middle of the burst, and again when some of it has come back. */
+	for (unsigned got = 0, move = 0; got < DEPTH; move++) {
+		if (move < 4)
+			rig_queue_move(&rig, idx, (idx + round + move) % RIG_WORKERS);
+		else
+			assert_int_equal(evloop_turn(rig.loop, 1), 0);
+		got += rig_take_used(&rig, idx);
+		rig_check_deadline(deadline_ns, "used buffers");
+	}
+}
+
+/* Queues that move while their requests are in the storage: nothing is lost, or done twice. */
+static void test_moves_keep_data(void **state)
+{
+	static const enum storage_backend backends[] = {STORAGE_BACKEND_RAM, STORAGE_BACKEND_FLASH};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct rig_options options = {
+			.format = i & 1 ? RING_PACKED : RING_SPLIT,
+			.size = 512,
+			.queues = 2,
+			.event_idx = true,
+			.poll_mode = i & 1 ? POLL_MODE_NEVER : POLL_MODE_ADAPTIVE,
+			.poll_max_ns = 20000,
+		};
+		struct storage_stats kept;
+
+		begin(backends[i / 2], &options);
+		for (unsigned round = 0; round < 6; round++) {
+			for (unsigned idx = 0; idx < 2; idx++)
+				send_all(idx, round & 1 ? BLK_T_IN : BLK_T_OUT, round & ~1u);
+			for (unsigned idx = 0; idx < 2; idx++)
+				wait_all(idx, round);
+			for (unsigned idx = 0; idx < 2 && round & 1; idx++)
+				check_all(idx, round & ~1u);
+		}
+		for (unsigned idx = 0; idx < 2; idx++)
+			rig_queue_stop(&rig, idx);
+		device_stats(rig.device, 3, &kept);
+		assert_int_equal(kept.ops[STORAGE_WRITE], 2 * 3 * DEPTH);
+		assert_int_equal(kept.ops[STORAGE_READ], 2 * 3 * DEPTH);
+		assert_int_equal(kept.bytes[STORAGE_READ], kept.bytes[STORAGE_WRITE]);
+		assert_int_equal(kept.bytes[STORAGE_READ], rig_stats(&rig).read_bytes);
+		end();
+	}
+}
+
 /* Segments that complete later (freed by the kernel's threads) and within submit. */
 static void test_ram_discards_and_zeroes(void **state)
 {
@@ -192,6 +247,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ram_keeps_data),
+		cmocka_unit_test(test_moves_keep_data),
 		cmocka_unit_test(test_ram_discards_and_zeroes),
 		cmocka_unit_test(test_null_completes),
 	};

@@ -204,6 +204,35 @@ static void test_front_end_waits_for_a_move(void **state)
 	end();
 }
 
+/* What comes in while the queue has no owner is kept for the next. */
+static void test_a_batch_during_a_move(void **state)
+{
+	struct rig_options options = {.poll_mode = POLL_MODE_NEVER};
+	struct rig_wait wait;
+
+	(void)state;
+	begin(&options);
+	for (unsigned round = 0; round < 20; round++) {
+		uint64_t deadline_ns = rig_deadline_ns();
+
+		hold_reads(0, 3);
+		rig_queue_move(&rig, 0, (round + 1) % RIG_WORKERS);
+		release_held();
+		/* Control is not told yet: its loop does not turn. */
+		while (fake_storage_channels(storage) > 1)
+			rig_check_deadline(deadline_ns, "what was left");
+		rig_wait_open(&wait);
+		device_queue_move(rig.device, 0, rig.workers[round % RIG_WORKERS], &wait.join);
+		assert_int_equal(rig_wait_done(&rig, &wait), 0);
+		rig_wait_used(&rig, 0, 3);
+		rig_queue_move(&rig, 0, (round + 1) % RIG_WORKERS);
+	}
+	rig_queue_stop(&rig, 0);
+	assert_int_equal(queue_stats().adopted, 60);
+	check_counters(60);
+	end();
+}
+
 /* A worker that cannot take the queue: it goes back to where its requests are. */
 static void test_move_goes_back_with_requests_out(void **state)
 {
@@ -285,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_call_of_what_was_left),
 		cmocka_unit_test(test_tune_and_stop_wait_in_line),
 		cmocka_unit_test(test_front_end_waits_for_a_move),
+		cmocka_unit_test(test_a_batch_during_a_move),
 		cmocka_unit_test(test_move_goes_back_with_requests_out),
 		cmocka_unit_test(test_a_lost_queue),
 	};

@@ -93,6 +93,38 @@ static void test_a_held_call_is_due(void **state)
 	}
 }
 
+/* What comes in from elsewhere while the queue sleeps is held, and called for in time. */
+static void test_a_held_call_of_what_was_left(void **state)
+{
+	struct rig_options options = {
+		.poll_mode = POLL_MODE_NEVER,
+		.coalesce = {.mode = COALESCE_STATIC, .packets = 64, .usecs = 500},
+	};
+	uint64_t deadline_ns = rig_deadline_ns();
+	struct virtqueue_stats ring;
+	uint64_t cnt;
+
+	(void)state;
+	begin(&options);
+	hold_reads(0, 1);
+	rig_queue_move(&rig, 0, 1);
+	hold_reads(1, 1);
+	rig_ping(&rig);
+	(void)!read(rig.queues[0].call_fd, &cnt, sizeof(cnt));
+	assert_false(ring_arm(rig.queues[0].ring));
+	fake_storage_let_go(storage, 512);
+	while (read(rig.queues[0].call_fd, &cnt, sizeof(cnt)) < 0) {
+		assert_int_equal(evloop_turn(rig.loop, 1), 0);
+		rig_check_deadline(deadline_ns, "a call");
+	}
+	device_queue_stats(rig.device, 0, TABLE_RING, &ring);
+	assert_true(ring.coalesced[COALESCE_HOLD] >= 1);
+	assert_int_equal(ring.coalesced[COALESCE_DUE_DEADLINE], 1);
+	release_held();
+	rig_wait_used(&rig, 0, 2);
+	end();
+}
+
 static unsigned changes;
 
 static void count_change(void *arg)
@@ -180,6 +212,8 @@ static void test_tables_and_views(void **state)
 		for (unsigned word = 0; word < tables[i].bytes / 8; word++)
 			assert_int_equal(out[word], 0);
 	}
+	assert_ptr_equal(device_queue_get(rig.device, 0)->poller.load_ns,
+			 &device_queue_get(rig.device, 0)->load_ns);
 	assert_false(device_queue_view(rig.device, 1, &view));
 	assert_false(device_queue_view(rig.device, 77, &view));
 	rig_queue_start(&rig, 1);
@@ -223,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_held_call_goes_before_the_move),
 		cmocka_unit_test(test_a_held_call_is_due),
+		cmocka_unit_test(test_a_held_call_of_what_was_left),
 		cmocka_unit_test(test_watcher_homes_and_workers),
 		cmocka_unit_test(test_tables_and_views),
 		cmocka_unit_test(test_mapping_fails),
