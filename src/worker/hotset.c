@@ -4,7 +4,7 @@
  * Not the turn (worker.c) and not the descriptors that wake (kick.c).
  *
  * Callbacks may add, remove and wake any poller. `cursor` is moved on when its poller leaves the
- * list; a turn polls no more than were hot at its start; `current` says after each callback
+ * list; a turn polls no more pollers than were hot at its start; `current` says after each callback
  * whether the poller that it was called on still belongs to this worker, for if not, its memory
  * may be gone.
  */
@@ -162,13 +162,38 @@ static void poller_charge(struct poller *poller, uint64_t start_ns)
 		stat_add(poller->load_ns, (clock_now_ns() - start_ns) * MEASURE_EVERY);
 }
 
-static inline unsigned hotset_turn(struct worker *worker, const bool measured)
+/* Returns the work done. set->current says whether the poller is still there. */
+static ALWAYS_INLINE unsigned hotset_poll_one(struct worker *worker, struct poller *poller,
+					      const bool measured)
 {
 	struct hotset *set = &worker->set;
 	const uint64_t now_ns = worker->now_ns;
-	struct poller *poller;
-	uint64_t start_ns = 0;
+	const uint64_t start_ns = measured ? clock_now_ns() : 0;
 	uint64_t gap_ns;
+	unsigned did;
+
+	set->current = poller;
+	poller->woken = false;
+	did = poller->ops->poll(poller, now_ns);
+	if (set->current != poller)
+		return did;
+	if (did > 0) {
+		if (measured)
+			poller_charge(poller, start_ns);
+		gap_ns = now_ns - poller->worked_ns;
+		if (unlikely(poller->slept || gap_ns > poller->window.longest_ns))
+			poller_learn(poller, gap_ns);
+		poller->worked_ns = now_ns;
+	} else if (!poller_spins(poller, now_ns) && !poller->woken) {
+		poller_cool(poller);
+	}
+	return did;
+}
+
+static ALWAYS_INLINE unsigned hotset_turn(struct worker *worker, const bool measured)
+{
+	struct hotset *set = &worker->set;
+	struct poller *poller;
 	unsigned total = 0;
 	unsigned did;
 
@@ -176,24 +201,14 @@ static inline unsigned hotset_turn(struct worker *worker, const bool measured)
 	for (unsigned left = set->hot_cnt; left > 0 && set->cursor != &set->hot; left--) {
 		poller = list_entry(set->cursor, struct poller, node);
 		set->cursor = poller->node.next;
-		set->current = poller;
-		poller->woken = false;
-		if (measured)
-			start_ns = clock_now_ns();
-		did = poller->ops->poll(poller, now_ns);
+		did = hotset_poll_one(worker, poller, measured);
 		total += did;
-		if (set->current != poller)
-			continue;
-		if (did > 0) {
-			if (measured)
-				poller_charge(poller, start_ns);
-			gap_ns = now_ns - poller->worked_ns;
-			if (unlikely(poller->slept || gap_ns > poller->window.longest_ns))
-				poller_learn(poller, gap_ns);
-			poller->worked_ns = now_ns;
-		} else if (!poller_spins(poller, now_ns) && !poller->woken) {
-			poller_cool(poller);
-		}
+		/*
+		 * Without a window the next poll is its last if it finds nothing. Made now, it
+		 * comes before the ring is entered, and the same entry submits and sleeps.
+		 */
+		if (did > 0 && set->current == poller && poller->window.spin_ns == 0)
+			total += hotset_poll_one(worker, poller, measured);
 	}
 	set->current = NULL;
 	set->cursor = &set->hot;

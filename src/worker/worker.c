@@ -133,14 +133,18 @@ static void worker_loop(struct worker *worker)
 {
 	struct worker_stats *stats = &worker->stats;
 	unsigned work;
+	bool was_hot;
 
 	worker->now_ns = clock_now_ns();
 	while (!worker->stopping) {
 		work = 0;
+		was_hot = worker->set.hot_cnt > 0;
 		if (unlikely(mailbox_has(&worker->mailbox)))
 			work += worker_run_calls(worker);
 		work += hotset_poll(worker);
-		work += worker_reap(worker);
+		/* If the last has just cooled, the sleep hands over what is queued. */
+		if (!was_hot || worker->set.hot_cnt > 0)
+			work += worker_reap(worker);
 		if (unlikely(worker->timers.next_ns <= worker->now_ns))
 			work += worker_run_timers(worker);
 		stat_inc(&stats->turns);

@@ -24,7 +24,9 @@
  * 4. Turn: messages, hot pollers, one io_uring entry if something was queued or the kernel says
  *    that completions wait (IORING_SQ_TASKRUN), completions, timers. The clock is read once, at
  *    the turn's start. Cold pollers cost nothing. What a callback adds or wakes is polled in this
- *    turn or the next, but no turn makes more polls than pollers were hot at its start.
+ *    turn or the next, but no turn polls more pollers than were hot at its start. One without a
+ *    window is polled again after work, so that it can cool in this turn: when the last cools, what
+ *    it submitted is handed over by the entry that sleeps.
  * 5. Calls: control sends a worker_call; the worker runs it between turns and acknowledges, at once
  *    or later (draining), with worker_call_ack; done_on_control then runs on the control thread.
  * 6. A kick watch is armed when its poller first cools, and again whenever the kernel ended it
@@ -152,7 +154,7 @@ struct worker_stats {
 	uint64_t turns;
 	uint64_t busy_ns;  /* turns that did work */
 	uint64_t spin_ns;  /* turns that found nothing */
-	uint64_t sleep_ns; /* in the kernel, waiting */
+	uint64_t sleep_ns; /* in the kernel, waiting, with what was handed over on the way */
 	uint64_t sleeps;
 	uint64_t ring_entries; /* io_uring_enter calls */
 	uint64_t messages;

@@ -264,6 +264,68 @@ static void test_a_sleep_is_one_system_call(void **state)
 	crowd_end(rig);
 }
 
+struct nop {
+	struct uring_op op;
+	struct fake_poller *fake;
+	unsigned to_submit;
+	unsigned completed;
+};
+
+static void nop_done(struct uring_op *op, int res, uint32_t cqe_flags)
+{
+	struct nop *nop = container_of(op, struct nop, op);
+
+	(void)res;
+	(void)cqe_flags;
+	add(&nop->completed, 1);
+	worker_poller_wake(&nop->fake->poller);
+}
+
+static void submit_nop(struct fake_poller *fake)
+{
+	struct nop *nop = fake->arg;
+	struct io_uring_sqe *sqe;
+
+	if (get(&nop->to_submit) == 0)
+		return;
+	add(&nop->to_submit, -1);
+	sqe = uring_sqe(worker_uring(fake->poller.worker));
+	io_uring_prep_nop(sqe);
+	uring_sqe_bind(sqe, &nop->op);
+}
+
+/* A request without a window: the entry that submits its I/O sleeps too, one more for the kick. */
+static void test_submitting_needs_no_entry_of_its_own(void **state)
+{
+	struct rig *rig = *state;
+	const struct worker_stats *stats = worker_stats(rig->worker);
+	struct fake_poller fake;
+	struct nop nop = {.op.done = nop_done, .fake = &fake};
+	int fd = kick_fd_new();
+	uint64_t entries;
+	uint64_t sleeps;
+
+	fake_init(&fake, POLL_MODE_NEVER, 0);
+	fake.on_poll = submit_nop;
+	fake.arg = &nop;
+	fake_add(rig, &fake);
+	assert_int_equal(fake_set_kick(rig, &fake, fd), 0);
+	fake_wait_cold(rig, &fake);
+	rig_wait_asleep(rig);
+	entries = stat_read(&stats->ring_entries);
+	sleeps = stat_read(&stats->sleeps);
+	for (unsigned i = 1; i <= 100; i++) {
+		set(&nop.to_submit, 1);
+		fake_drive(&fake, fd);
+		wait_until(get(&nop.completed) == i &&
+			   stat_read(&stats->ring_entries) >= entries + 2ull * i);
+		assert_int_equal(stat_read(&stats->ring_entries), entries + 2ull * i);
+		assert_int_equal(stat_read(&stats->sleeps), sleeps + 2ull * i);
+	}
+	fake_remove(rig, &fake);
+	fdio_close(&fd);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -275,6 +337,7 @@ int main(void)
 		TEST(test_spinning_is_not_busy),
 		TEST(test_cold_pollers_cost_nothing),
 		TEST(test_a_sleep_is_one_system_call),
+		TEST(test_submitting_needs_no_entry_of_its_own),
 	};
 
 	return cmocka_run_group_tests_name("cost", tests, NULL, NULL);
