@@ -67,7 +67,4 @@ void http_answer(struct http_request *request, unsigned status, json_t *body);
 void http_refuse(struct http_request *request, unsigned status, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 
-/* A string of any bytes as JSON: what is no UTF-8 becomes '?'. */
-json_t *http_text(const char *text);
-
 #endif

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "control/http_priv.h"
+#include "control/json_text.h"
 
 #define PLACEHOLDER "NAME"
 /* Of a body that is too large, what is read and forgotten so that its sender sees the answer. */
@@ -19,23 +20,6 @@
 
 /* Not const because libmicrohttpd's argument is not; it does not write there. */
 static char no_memory[] = "{\"errors\":[\"no memory\"]}\n";
-
-json_t *http_text(const char *text)
-{
-	json_t *json = json_string(text);
-	char *copy;
-
-	if (json)
-		return json;
-	copy = strdup(text);
-	for (char *c = copy; c && *c; c++) {
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	}
-	json = copy ? json_string(copy) : NULL;
-	free(copy);
-	return json;
-}
 
 /* Does path fit the route? Then name is what stands for NAME; it is cut to no size. */
 static bool path_fits(const char *route, const char *path, char *name)
@@ -92,7 +76,7 @@ static void allowed_methods(const struct http_request *request, char *buf, size_
 
 static json_t *error_json(const char *text)
 {
-	return json_pack("{s:[o]}", "errors", http_text(text));
+	return json_pack("{s:[o]}", "errors", json_text(text));
 }
 
 /* Takes body. The first answer counts. */

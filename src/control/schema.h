@@ -9,6 +9,7 @@
 #ifndef PARIO_CONTROL_SCHEMA_H
 #define PARIO_CONTROL_SCHEMA_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,6 +102,16 @@ const char *schema_default_text(const struct schema_row *row);
 /* What --help and the man page say behind the default; "" for a key that is read at the start. */
 const char *schema_runtime_text(const struct schema_row *row);
 
+/* schema_get.c */
+
+/*
+ * Every key with its value, nested ones in objects; null for what has none. Each value is taken by
+ * schema_set() as its text.
+ */
+json_t *schema_get(const struct schema_table *table, const void *object);
+/* Names of the keys that were given: the others have their defaults, or the daemon's values. */
+json_t *schema_get_given(const struct schema_table *table, const void *object);
+
 /* schema_print.c */
 
 /* Indented lines for --help: "  --workers LIST" or "  queues=NUMBER", then the help. */
@@ -109,6 +120,8 @@ void schema_print_keys(FILE *out, const struct schema_table *table);
 /* Every row of every table: a line of facts and a line of help; or one JSON document. */
 void schema_print_text(FILE *out);
 int schema_print_json(FILE *out);
+/* The same document. */
+json_t *schema_json(void);
 /* Words of text from column indent to column 79; for texts beside the above. */
 void schema_print_wrapped(FILE *out, const char *text, unsigned indent);
 

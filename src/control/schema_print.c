@@ -148,10 +148,9 @@ static json_t *row_json(const struct schema_row *row)
 	return object;
 }
 
-int schema_print_json(FILE *out)
+json_t *schema_json(void)
 {
 	json_t *root = json_object();
-	int rc = 0;
 
 	for (unsigned t = 0; t < ARRAY_LEN(tables); t++) {
 		json_t *rows = json_array();
@@ -160,6 +159,14 @@ int schema_print_json(FILE *out)
 			json_array_append_new(rows, row_json(&tables[t]->rows[i]));
 		json_object_set_new(root, tables[t]->name, rows);
 	}
+	return root;
+}
+
+int schema_print_json(FILE *out)
+{
+	json_t *root = schema_json();
+	int rc = 0;
+
 	if (json_dumpf(root, out, JSON_INDENT(2)) < 0 || fputc('\n', out) == EOF)
 		rc = -EIO;
 	json_decref(root);
