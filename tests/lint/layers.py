@@ -18,6 +18,8 @@ ALLOWED = {
     "storage": ["base", "worker", "guest/gmem.h", "guest/iov.h"],
     "device": ["base", "guest", "virtqueue", "worker", "storage/storage.h"],
     "vhost_user": ["base", "guest", "virtqueue", "worker", "device/device.h"],
+    "observe": ["base", "worker", "device/device.h", "storage/storage.h",
+                "vhost_user/vhost_user.h"],
     "control": ["base", "worker", "device/device.h", "device/blk/blk.h", "storage/storage.h",
                 "vhost_user/vhost_user.h"],
     "app": ["*"],
