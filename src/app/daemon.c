@@ -6,12 +6,12 @@
  * Theory of operation
  *
  * 1. Order: descriptors' limit, SIGBUS, loop, signals, storage of all disks, workers, placer,
- * devices, endpoints. A front end can see only the last, so whatever is wrong before leaves no
- * trace. Within a step all disks are tried, so that one run names every mistake; the next step is
- * not begun.
+ * devices, endpoints, API. A front end can see only the last but one, so whatever is wrong before
+ * leaves no trace. Within a step all disks are tried, so that one run names every mistake; the next
+ * step is not begun.
  * 2. The end, after a signal or a failed start, is the same: endpoints are closed, each draining
- *    its session; when the last has said so, and operations that were begun are answered, devices,
- *    storage, placer, workers, signals and loop are freed.
+ *    its session; when the last has said so, and operations that were begun are answered, API,
+ * devices, storage, placer, workers, signals and loop are freed.
  * 3. A drain has a deadline. An operation that the kernel does not give back keeps a worker's
  *    memory in use, so after the deadline (or a second signal) nothing can be freed: the process
  *    says what did not finish and leaves.
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/api.h"
 #include "app/daemon_priv.h"
 #include "app/limits.h"
 #include "base/clock.h"
@@ -290,10 +291,23 @@ static void open_endpoints(struct daemon *daemon)
 	}
 }
 
+static void open_api(struct daemon *daemon)
+{
+	const char *path = daemon->config->daemon.api_path;
+	struct err err = ERR_INIT;
+	int rc = path ? api_open(daemon, path, &daemon->api, &err) : 0;
+
+	if (rc) {
+		config_errors_add(daemon->errors, NULL, "daemon.api", "%s", err.text);
+		fail(daemon, rc);
+	}
+}
+
 static bool start(struct daemon *daemon)
 {
 	static void (*const steps[])(struct daemon * daemon) = {
-		open_loop, open_storages, open_workers, open_placer, open_devices, open_endpoints,
+		open_loop,    open_storages,  open_workers, open_placer,
+		open_devices, open_endpoints, open_api,
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
@@ -331,6 +345,8 @@ enum exit_status daemon_finish(struct daemon *daemon, bool *abandoned)
 		daemon->status = EXIT_STATUS_FAILED;
 		daemon->abandoned = true;
 	}
+	/* Until here it answered, and nothing that is freed below is asked for any more. */
+	api_close(daemon->api);
 	*abandoned = daemon->abandoned;
 	status = daemon->status;
 	if (daemon->abandoned)

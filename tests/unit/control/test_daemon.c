@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/api.h"
 #include "app/daemon_priv.h"
 #include "app/disk.h"
 #include "app/signals.h"
@@ -191,6 +192,19 @@ void disk_log_totals(const struct disk *disk)
 int __wrap_worker_new(const struct worker_options *options, struct evloop *control,
 		      struct worker **out, struct err *err);
 void __wrap_worker_free(struct worker *worker);
+int api_open(struct daemon *daemon, const char *path, struct api **out, struct err *err)
+{
+	(void)daemon;
+	(void)path;
+	*out = NULL;
+	return err_set(err, EADDRINUSE, "it fails");
+}
+
+void api_close(struct api *api)
+{
+	assert_null(api);
+}
+
 int __wrap_placer_new(const struct placer_options *options, struct placer **out, struct err *err);
 void __wrap_placer_free(struct placer *placer);
 void __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t deadline_ns);
@@ -285,6 +299,21 @@ static void test_every_step_is_undone(void **state)
 			assert_int_equal(fake.opened[next], 0);
 		stage_end(s);
 	}
+}
+
+static void test_no_api(void **state)
+{
+	struct stage *s = begin(CLOSING_LATER);
+	bool abandoned;
+
+	(void)state;
+	config_set_daemon(&s->config, "api", "/run/api", &s->errors);
+	assert_int_equal(run(s, &abandoned), EXIT_STATUS_WRONG);
+	stage_said(s, "daemon.api: it fails", NULL);
+	assert_false(abandoned);
+	assert_int_equal(fake.closed_endpoints, DISKS);
+	assert_int_equal(fake.freed_disks, DISKS);
+	stage_end(s);
 }
 
 static void test_undo_that_takes_time(void **state)
@@ -383,6 +412,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_step_is_undone),
+		cmocka_unit_test(test_no_api),
 		cmocka_unit_test(test_undo_that_takes_time),
 		cmocka_unit_test(test_out_of_memory_is_no_mistake),
 		cmocka_unit_test(test_drain),
