@@ -36,8 +36,8 @@ static void test_options_refused(void **state)
 	} cases[] = {
 		{0, 80, 200, MIB, "channels: 0 is not within 1 to 256"},
 		{257, 80, 200, MIB, "channels: 257 is not within 1 to 256"},
-		{1, 1000001, 200, MIB, "read-us: 1000001 is not within 0 to 1000000"},
-		{1, 80, 1000001, MIB, "write-us: 1000001 is not within 0 to 1000000"},
+		{1, 60000001, 200, MIB, "read-us: 60000001 is not within 0 to 60000000"},
+		{1, 80, 60000001, MIB, "write-us: 60000001 is not within 0 to 60000000"},
 		{1, 80, 200, 0, "size: backend flash needs one, such as size=1G"},
 	};
 
