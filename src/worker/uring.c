@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker's io_uring: set-up, submission, completion. Not a scheduler.
+ * The worker's io_uring: set-up, submission, completion. Not a scheduler, nor what is
+ * registered with it (uring_files.c, uring_memory.c).
  *
  * Under DEFER_TASKRUN a completion becomes visible only when its thread enters the ring; the kernel
  * says by IORING_SQ_TASKRUN that one waits (TASKRUN_FLAG). What does not fit into the completion
@@ -108,6 +109,8 @@ int uring_open(struct uring *uring, unsigned sq_entries, uint64_t *entry_stat, s
 	uring->new_watch_cnt = 0;
 	uring->entry_stat = entry_stat;
 	uring->log_limit = (struct log_limit){0};
+	uring->files = NULL;
+	uring_memories_init(uring);
 	rc = io_uring_queue_init_params(sq_entries, &uring->ring, &params);
 	if (rc < 0)
 		return uring_open_error(-rc, err);
@@ -124,6 +127,7 @@ int uring_open(struct uring *uring, unsigned sq_entries, uint64_t *entry_stat, s
 void uring_close(struct uring *uring)
 {
 	io_uring_queue_exit(&uring->ring);
+	uring_files_fini(uring);
 }
 
 unsigned uring_pending(const struct uring *uring)
@@ -160,9 +164,26 @@ void uring_submit(struct uring *uring)
 }
 
 /*
- * The submission queue is full: hands it over. When the kernel has no memory for requests, those
- * that complete give theirs back, so it is asked to complete some.
+ * The kernel took nothing, or not all: it has no memory for requests. Those that complete give
+ * theirs back, so it is asked to complete some.
  */
+static void uring_make_room(struct uring *uring)
+{
+	stat_inc(uring->entry_stat);
+	uring_judge(uring, io_uring_get_events(&uring->ring));
+	sched_yield();
+}
+
+void uring_submit_all(struct uring *uring)
+{
+	uring_submit(uring);
+	while (io_uring_sq_ready(&uring->ring) > 0) {
+		uring_make_room(uring);
+		uring_submit(uring);
+	}
+}
+
+/* The submission queue is full: hands it over. */
 static NOINLINE struct io_uring_sqe *uring_sqe_after_submit(struct uring *uring)
 {
 	struct io_uring_sqe *sqe;
@@ -172,9 +193,7 @@ static NOINLINE struct io_uring_sqe *uring_sqe_after_submit(struct uring *uring)
 		sqe = io_uring_get_sqe(&uring->ring);
 		if (sqe)
 			return sqe;
-		stat_inc(uring->entry_stat);
-		uring_judge(uring, io_uring_get_events(&uring->ring));
-		sched_yield();
+		uring_make_room(uring);
 	}
 }
 

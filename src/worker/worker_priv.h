@@ -10,12 +10,21 @@
 #include <semaphore.h>
 
 #include "base/compiler.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/ordering.h"
 #include "worker/uring.h"
 #include "worker/worker.h"
 
 #define NO_DEADLINE UINT64_MAX
+
+/* uring_memory.c. Worker only. */
+struct uring_memories {
+	struct list_node list;    /* of struct uring_memory, by slot */
+	bool have_slots;          /* the ring has its table */
+	struct worker_timer step; /* runs while there is something to register or to clear */
+	struct log_limit log_limit;
+};
 
 /* uring.c. Worker only. */
 struct uring {
@@ -25,6 +34,8 @@ struct uring {
 	unsigned new_watch_cnt; /* watches that were asked for in this turn */
 	uint64_t *entry_stat;   /* counts io_uring_enter calls */
 	struct log_limit log_limit;
+	struct uring_files *files; /* uring_files.c; NULL until somebody asks for a slot */
+	struct uring_memories memories;
 };
 
 int uring_open(struct uring *uring, unsigned sq_entries, uint64_t *entry_stat, struct err *err);
@@ -35,6 +46,8 @@ unsigned uring_turn(struct uring *uring);
 void uring_wait(struct uring *uring, uint64_t timeout_ns);
 /* Hands what is queued to the kernel, which has taken its references to descriptors afterwards. */
 void uring_submit(struct uring *uring);
+/* The same, and the kernel has taken all of it. */
+void uring_submit_all(struct uring *uring);
 /*
  * Is this a moment for uring_watch()? A descriptor that was ever kicked is readable for ever, so
  * its watch completes as soon as it is there. While the kernel still keeps completions that found
@@ -51,6 +64,13 @@ bool uring_can_watch(const struct uring *uring);
 void uring_watch(struct uring *uring, int fd, struct uring_op *op);
 void uring_cancel(struct uring *uring, struct uring_op *target, struct uring_op *op);
 void uring_own_ended(struct uring *uring);
+
+/* uring_files.c. When the ring has gone. */
+void uring_files_fini(struct uring *uring);
+
+void uring_memories_init(struct uring *uring);
+/* Before the worker looks whether timers are left. Nobody may use any memory. */
+void uring_memories_fini(struct uring *uring);
 
 /* timers.c. Worker only. */
 struct timers {
