@@ -175,10 +175,6 @@ static void check_storage(const struct config *config, unsigned idx, struct conf
 			 backend);
 		complain(errors, config, idx, "size", what);
 	}
-	/* As storage_open() says, but also with --check. */
-	if (disk->pin_memory)
-		complain(errors, config, idx, "pin-memory",
-			 "not available in this version; leave it out");
 	if (disk->block_size_bytes && disk->size_bytes % disk->block_size_bytes) {
 		snprintf(what, sizeof(what), "%llu is not a multiple of the block-size %u",
 			 (unsigned long long)disk->size_bytes, disk->block_size_bytes);

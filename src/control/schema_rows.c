@@ -238,8 +238,11 @@ static const struct schema_row disk_rows[] = {
 	 .value = "false",
 	 .backends = BACKEND_FILE,
 	 .offset = DISK(pin_memory),
-	 .help = "Register guest memory with the kernel once, in place of on each request. Not "
-		 "available in this version: only false is taken."},
+	 .help = "Register guest memory with the kernel once, in place of on each request, which "
+		 "makes all of it resident. Only for guests without balloon, free-page reporting "
+		 "and virtio-mem: pages that these take away stay registered, and data is then "
+		 "silently wrong. Needs RLIMIT_MEMLOCK or CAP_IPC_LOCK; what cannot be registered "
+		 "is served as without it."},
 	{.key = "queues",
 	 .type = SCHEMA_INT,
 	 .value = "64",

@@ -58,7 +58,12 @@ struct io_uring_sqe *file_sqe(struct file_channel *channel)
 
 void file_sqe_bind(struct io_uring_sqe *sqe, struct storage_op *op)
 {
+	struct file_channel *channel = file_channel_of(op->channel);
+
 	op->uring.done = file_op_done;
+	/* The io_uring_prep_ functions have set both. */
+	sqe->fd = channel->sqe_fd;
+	sqe->flags = channel->sqe_flags;
 	uring_sqe_bind(sqe, &op->uring);
 }
 
@@ -72,7 +77,7 @@ static void file_flush(struct file_channel *channel, struct storage_op *op)
 		return;
 	}
 	sqe = file_sqe(channel);
-	io_uring_prep_fsync(sqe, file->fd, IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, -1, IORING_FSYNC_DATASYNC);
 	file_sqe_bind(sqe, op);
 }
 
@@ -230,8 +235,14 @@ static void file_submit(struct storage_channel *base, struct storage_op *const *
 static int file_channel_open(struct storage_channel *base, struct err *err)
 {
 	struct file_channel *channel = file_channel_of(base);
+	struct file_storage *file = file_channel_file(channel);
 
 	(void)err;
+	channel->file_slot = -1;
+	if (file->claim_fd >= 0)
+		channel->file_slot = uring_file_get(worker_uring(base->worker), file->fd);
+	channel->sqe_fd = channel->file_slot < 0 ? file->fd : channel->file_slot;
+	channel->sqe_flags = channel->file_slot < 0 ? 0 : IOSQE_FIXED_FILE;
 	channel->bounce_wait_tail = &channel->bounce_wait_head;
 	channel->retry_tail = &channel->retry_head;
 	channel->retry_timer.expired = file_retry_expired;
@@ -246,6 +257,8 @@ static void file_channel_close(struct storage_channel *base)
 	CHECK(!channel->retry_head && !channel->bounce_wait_head);
 	worker_timer_cancel(base->worker, &channel->retry_timer);
 	file_bounce_fini(channel);
+	file_pin_fini(channel);
+	uring_file_put(worker_uring(base->worker), channel->file_slot);
 }
 
 const struct storage_ops file_storage_ops = {
@@ -257,4 +270,5 @@ const struct storage_ops file_storage_ops = {
 	.channel_open = file_channel_open,
 	.channel_close = file_channel_close,
 	.submit = file_submit,
+	.map_guest = file_pin_map_guest,
 };

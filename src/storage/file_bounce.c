@@ -99,12 +99,12 @@ static void file_bounce_issue(struct file_channel *channel, struct storage_op *o
 	op->piece_bytes = want < FILE_BOUNCE_BYTES ? want : FILE_BOUNCE_BYTES;
 	sqe = file_sqe(channel);
 	if (op->kind == STORAGE_READ) {
-		io_uring_prep_read(sqe, file->fd, op->scratch, (unsigned)op->piece_bytes, start);
+		io_uring_prep_read(sqe, -1, op->scratch, (unsigned)op->piece_bytes, start);
 	} else {
 		iov_cursor_init(&cur, op->iov, op->iov_cnt);
 		iov_skip(&cur, op->done_bytes);
 		iov_copy_in(&cur, op->scratch, op->piece_bytes);
-		io_uring_prep_write(sqe, file->fd, op->scratch, (unsigned)op->piece_bytes, start);
+		io_uring_prep_write(sqe, -1, op->scratch, (unsigned)op->piece_bytes, start);
 	}
 	file_sqe_bind(sqe, op);
 }

@@ -35,14 +35,21 @@ static void file_io_single(struct file_channel *channel, struct storage_op *op, 
 			   uint64_t len)
 {
 	struct io_uring_sqe *sqe = file_sqe(channel);
-	int fd = file_channel_file(channel)->fd;
 	uint64_t pos = op->offset_bytes + op->done_bytes;
+	bool read = op->kind == STORAGE_READ;
+	int idx;
 
 	op->piece_bytes = len < PART_MAX_BYTES ? len : PART_MAX_BYTES;
-	if (op->kind == STORAGE_READ)
-		io_uring_prep_read(sqe, fd, base, (unsigned)op->piece_bytes, pos);
-	else
-		io_uring_prep_write(sqe, fd, base, (unsigned)op->piece_bytes, pos);
+	idx = file_pin_idx(channel, (uint64_t)(uintptr_t)base, op->piece_bytes);
+	if (idx >= 0) {
+		io_uring_prep_rw(read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED, sqe, -1, base,
+				 (unsigned)op->piece_bytes, pos);
+		sqe->buf_index = (uint16_t)idx;
+		stat_inc(&channel->base.stats->fixed);
+	} else {
+		io_uring_prep_rw(read ? IORING_OP_READ : IORING_OP_WRITE, sqe, -1, base,
+				 (unsigned)op->piece_bytes, pos);
+	}
 	file_sqe_bind(sqe, op);
 }
 
@@ -50,7 +57,6 @@ static void file_io_vector(struct file_channel *channel, struct storage_op *op,
 			   const struct iovec *iov, unsigned cnt)
 {
 	struct io_uring_sqe *sqe = file_sqe(channel);
-	int fd = file_channel_file(channel)->fd;
 	uint64_t pos = op->offset_bytes + op->done_bytes;
 
 	if (cnt > IOV_MAX) {
@@ -60,9 +66,9 @@ static void file_io_vector(struct file_channel *channel, struct storage_op *op,
 		op->piece_bytes = op->len_bytes - op->done_bytes;
 	}
 	if (op->kind == STORAGE_READ)
-		io_uring_prep_readv(sqe, fd, iov, cnt, pos);
+		io_uring_prep_readv(sqe, -1, iov, cnt, pos);
 	else
-		io_uring_prep_writev(sqe, fd, iov, cnt, pos);
+		io_uring_prep_writev(sqe, -1, iov, cnt, pos);
 	file_sqe_bind(sqe, op);
 }
 

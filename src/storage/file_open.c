@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,6 +94,23 @@ static int file_open_failed(const char *path, const struct storage_options *opti
 	return err_set(err, code, "path: %s cannot be opened: %s", path, strerror(code));
 }
 
+/*
+ * fd has the claim so far: makes it claim_fd, and another description of the same file fd. Opened
+ * through /proc, because the path may lead elsewhere by now.
+ */
+static void file_part_claim(struct file_storage *file, int flags)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+	fd = open(path, flags);
+	if (fd < 0)
+		return;
+	file->claim_fd = file->fd;
+	file->fd = fd;
+}
+
 static int file_open_fd(struct file_storage *file, const struct storage_options *options,
 			struct stat *st, struct err *err)
 {
@@ -123,6 +141,7 @@ static int file_open_fd(struct file_storage *file, const struct storage_options 
 	if (fcntl(file->fd, F_SETFL, flags & O_DIRECT) < 0)
 		return file_open_failed(file->path, options, errno, err);
 	file->is_device = S_ISBLK(st->st_mode);
+	file_part_claim(file, flags & (O_ACCMODE | O_DIRECT | O_CLOEXEC));
 	return 0;
 }
 
@@ -348,7 +367,8 @@ static int file_open_checked(struct file_storage *file, const struct storage_opt
 	int status = file_open_fd(file, options, &st, err);
 
 	if (status == 0)
-		status = lock_image(file->fd, file->path, options->read_only, file->base.tag, err);
+		status = lock_image(file_claim_fd(file), file->path, options->read_only,
+				    file->base.tag, err);
 	if (status == 0)
 		status = file_probe_align(file, buffer, err);
 	if (status == 0)
@@ -365,6 +385,7 @@ int file_open(struct storage *storage, const struct storage_options *options, st
 	int status;
 
 	file->fd = -1;
+	file->claim_fd = -1;
 	if (!options->path || !options->path[0])
 		return err_set(err, EINVAL,
 			       "path: backend file needs one, such as path=/srv/vda.raw");
@@ -386,6 +407,7 @@ void file_close(struct storage *storage)
 	struct file_storage *file = file_of(storage);
 
 	fdio_close(&file->fd);
+	fdio_close(&file->claim_fd);
 	free(file->path);
 }
 

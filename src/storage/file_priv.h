@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file back end's own objects, shared by its parts: opening (file_open.c, blockdev.c, lock.c),
- * channels and the synchronous path (file.c), reads and writes (file_io.c, file_bounce.c), and
- * flush, discard and zeroes (file_range.c).
+ * channels and the synchronous path (file.c), reads and writes (file_io.c, file_bounce.c),
+ * registered guest memory (file_pin.c), and flush, discard and zeroes (file_range.c).
  * Not for the other back ends.
  */
 #ifndef PARIO_STORAGE_FILE_PRIV_H
@@ -48,7 +48,14 @@ enum file_range_use {
 
 struct file_storage {
 	struct storage base;
+	/*
+	 * Two open file descriptions of one file: this one is for I/O and may be registered with
+	 * rings, which let go of it late; the locks and the exclusive claim are on the other, so
+	 * that they end with close() or the process. claim_fd is -1 where the second could not be
+	 * had: then all is on fd, and it is not registered.
+	 */
 	int fd;
+	int claim_fd;
 	char *path;
 	bool is_device;
 	bool direct;             /* O_DIRECT */
@@ -63,8 +70,25 @@ struct file_bounce {
 	struct file_bounce *next; /* in the free list; overwritten by data while in use */
 };
 
+/* Registered guest memory as a channel knows it; file_pin.c. */
+struct file_pin_row {
+	uint64_t start;
+	struct uring_memory *memory;
+};
+
+struct file_pin {
+	unsigned row_cnt;
+	unsigned last; /* row of the last hit */
+	struct file_pin_row rows[];
+};
+
 struct file_channel {
 	struct storage_channel base;
+	/* what requests name: the file's slot in the worker's ring with IOSQE_FIXED_FILE, or fd */
+	int sqe_fd;
+	uint8_t sqe_flags;
+	int file_slot;        /* -1 = none */
+	struct file_pin *pin; /* file_pin.c; NULL = no memory is registered */
 	/* synchronous path */
 	uint64_t async_until_ns; /* after a slow call */
 	uint64_t sync_turn_ns;   /* the turn that sync_left_bytes is for */
@@ -82,6 +106,7 @@ struct file_channel {
 	/* The best way that was not refused yet. */
 	uint8_t way[FILE_RANGE_USE_MAX_];
 	struct log_limit unaligned_limit;
+	struct log_limit pin_limit;
 };
 
 static inline struct file_storage *file_of(struct storage *storage)
@@ -92,6 +117,12 @@ static inline struct file_storage *file_of(struct storage *storage)
 static inline struct file_channel *file_channel_of(struct storage_channel *channel)
 {
 	return container_of(channel, struct file_channel, base);
+}
+
+/* For what only the owner of the claim may do, and for locks. */
+static inline int file_claim_fd(const struct file_storage *file)
+{
+	return file->claim_fd < 0 ? file->fd : file->claim_fd;
 }
 
 static inline struct file_storage *file_channel_file(struct file_channel *channel)
@@ -150,6 +181,23 @@ void file_bounce_continue(struct file_channel *channel, struct storage_op *op);
 void file_bounce_done(struct file_channel *channel, struct storage_op *op, int res);
 void file_bounce_release(struct file_channel *channel, struct storage_op *op);
 void file_bounce_fini(struct file_channel *channel);
+
+/* file_pin.c: guest memory that is registered with the ring. */
+int file_pin_map_guest(struct storage_channel *base, struct gmem *memory);
+void file_pin_fini(struct file_channel *channel);
+int file_pin_search(struct file_pin *pin, uint64_t start, uint64_t len);
+
+/* The slot of registered memory for len bytes from start on, or -1. */
+static inline int file_pin_idx(const struct file_channel *channel, uint64_t start, uint64_t len)
+{
+	struct file_pin *pin = channel->pin;
+	int idx;
+
+	if (likely(!pin))
+		return -1;
+	idx = uring_memory_idx(pin->rows[pin->last].memory, start, len);
+	return likely(idx >= 0) ? idx : file_pin_search(pin, start, len);
+}
 
 /* file_range.c: discard and zeroes. */
 void file_range_init(struct file_channel *channel);

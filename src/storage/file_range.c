@@ -81,22 +81,23 @@ void file_range_init(struct file_channel *channel)
 static void file_range_command(struct file_channel *channel, struct storage_op *op, uint64_t start,
 			       uint64_t len)
 {
-	struct file_storage *file = file_channel_file(channel);
 	struct io_uring_sqe *sqe = file_sqe(channel);
 	int mode = FALLOC_FL_KEEP_SIZE;
 
 	if (op->way == FILE_WAY_DISCARD_CMD) {
 		sqe->opcode = IORING_OP_URING_CMD;
-		sqe->fd = file->fd;
 		sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
 		sqe->addr = start;
 		sqe->addr3 = len;
 	} else {
 		mode |= op->way == FILE_WAY_PUNCH ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-		io_uring_prep_fallocate(sqe, file->fd, mode, (off_t)start, (off_t)len);
+		io_uring_prep_fallocate(sqe, -1, mode, (off_t)start, (off_t)len);
 	}
 	op->piece_bytes = op->len_bytes;
 	file_sqe_bind(sqe, op);
+	/* Not a slot: a device drops its pages only for who holds the claim (else EBUSY). */
+	sqe->fd = file_claim_fd(file_channel_file(channel));
+	sqe->flags = 0;
 }
 
 /* A MiB at a time, or what is left of less than a buffer. */
@@ -115,13 +116,13 @@ static void file_range_write(struct file_channel *channel, struct storage_op *op
 	sqe = file_sqe(channel);
 	if (left < ZEROES_BYTES) {
 		op->piece_bytes = left;
-		io_uring_prep_write(sqe, file->fd, zeroes, (unsigned)left, pos);
+		io_uring_prep_write(sqe, -1, zeroes, (unsigned)left, pos);
 	} else {
 		cnt = ARRAY_LEN(zeroes_iov);
 		if (left / ZEROES_BYTES < cnt)
 			cnt = (unsigned)(left / ZEROES_BYTES);
 		op->piece_bytes = (uint64_t)cnt * ZEROES_BYTES;
-		io_uring_prep_writev(sqe, file->fd, zeroes_iov, cnt, pos);
+		io_uring_prep_writev(sqe, -1, zeroes_iov, cnt, pos);
 	}
 	file_sqe_bind(sqe, op);
 }

@@ -66,6 +66,8 @@ const struct stat_row storage_stat_rows[] = {
 	ROW(sync_slow, "sync_slow", "times",
 	    "Synchronous calls over 1 ms; each turns to io_uring for 10 s."),
 	ROW(sync_calls, "sync_calls", "times", "Synchronous calls."),
+	ROW(fixed, "fixed", "requests",
+	    "Requests of the kernel on registered guest memory (pin-memory)."),
 };
 const unsigned storage_stat_row_cnt = ARRAY_LEN(storage_stat_rows);
 
@@ -134,9 +136,11 @@ int storage_open_sized(struct storage *storage, const struct storage_options *op
 
 static int storage_options_judge(const struct storage_options *options, struct err *err)
 {
-	if (options->pin_memory)
-		return err_set(err, ENOTSUP,
-			       "pin-memory: not available in this version; leave it out");
+	if (options->pin_memory && !backend_ops[options->backend]->map_guest)
+		return err_set(err, EINVAL,
+			       "pin-memory: backend %s has no use of it; leave it out, or use "
+			       "backend=file",
+			       storage_backend_name(options->backend));
 	if (options->block_size &&
 	    (!is_pow2(options->block_size) || options->block_size < STORAGE_SECTOR_BYTES ||
 	     options->block_size > BLOCK_SIZE_MAX))
@@ -161,6 +165,7 @@ int storage_open(const struct storage_options *options, struct storage **out, st
 		return err_set(err, ENOMEM, "out of memory");
 	storage->ops = ops;
 	storage->discard = options->discard;
+	storage->pin_memory = options->pin_memory;
 	snprintf(storage->tag, sizeof(storage->tag), "disk %s", options->name);
 	status = ops->open(storage, options, err);
 	if (status < 0) {
@@ -337,9 +342,7 @@ void storage_channel_count_in(struct storage_channel *channel, struct storage_st
 
 int storage_channel_map_guest(struct storage_channel *channel, struct gmem *memory)
 {
-	(void)channel;
-	(void)memory;
-	return 0;
+	return channel->storage->pin_memory ? channel->ops->map_guest(channel, memory) : 0;
 }
 
 const struct storage_stats *storage_channel_stats(const struct storage_channel *channel)

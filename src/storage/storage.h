@@ -104,7 +104,7 @@ struct storage_options {
 	enum storage_cache cache; /* file */
 	bool format_raw;          /* `format: raw` was given: take a file that looks like qcow2 */
 	bool discard;             /* punch holes / discard; false: completes without doing so */
-	bool pin_memory;          /* not available in this version: an error of storage_open() */
+	bool pin_memory;          /* file: register guest memory with the kernel */
 	uint32_t block_size;      /* 0 = from the back end (512 or the device's logical size) */
 	uint32_t channels;        /* flash: from 1 on */
 	uint32_t read_us;         /* flash: of one page by one channel */
@@ -139,6 +139,7 @@ struct storage_stats {
 	uint64_t unaligned_writes; /* refused: finer than the disk's blocks under O_DIRECT */
 	uint64_t sync_slow; /* synchronous calls over 1 ms; each switches to io_uring for 10 s */
 	uint64_t sync_calls;
+	uint64_t fixed; /* requests of the kernel on registered guest memory */
 };
 
 extern const struct stat_row storage_stat_rows[];
@@ -211,11 +212,12 @@ void storage_channel_on_complete(struct storage_channel *channel, void (*fn)(voi
  */
 void storage_channel_count_in(struct storage_channel *channel, struct storage_stats *stats);
 /*
- * Guest memory is now `memory` (borrowed until the next call or the close; NULL: none), in which
- * the buffers of every later operation lie. Operations submitted before may still use the former;
- * the caller keeps that alive until they are reaped. Registers it with the kernel where the disk
- * was opened with pin_memory, which takes its time. 0 or -errno, logged: then operations go on
- * without registered memory. Worker.
+ * Guest memory is now `memory` (NULL: none), in which the buffers of every later operation lie.
+ * Where the disk was opened with pin_memory its regions are registered with the worker's ring, a
+ * chunk at a time between turns: until that is done, and for what the kernel refuses (logged),
+ * operations go on unregistered. A region must stay mapped until each channel that was given it was
+ * given a memory without it, or closed; and as long as operations that use it are not reaped. 0;
+ * -errno, logged: some regions go without. Worker.
  */
 int storage_channel_map_guest(struct storage_channel *channel, struct gmem *memory);
 /* Any thread. */

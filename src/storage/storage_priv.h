@@ -42,6 +42,11 @@ struct storage_ops {
 	 * for back ends that put it there without being asked.
 	 */
 	void (*look)(struct storage_channel *channel);
+	/*
+	 * Worker. storage_channel_map_guest() of a disk with pin_memory. NULL for back ends whose
+	 * I/O has no use of it: the option is refused.
+	 */
+	int (*map_guest)(struct storage_channel *channel, struct gmem *memory);
 };
 
 extern const struct storage_ops null_storage_ops;
@@ -53,6 +58,7 @@ struct storage {
 	const struct storage_ops *ops;
 	struct storage_info info;         /* capacity: control stores, workers load, relaxed */
 	bool discard;                     /* the option: deallocation is wanted */
+	bool pin_memory;                  /* the option */
 	unsigned channel_cnt;             /* open ones; atomic, for workers open and close them */
 	char tag[STORAGE_NAME_BYTES + 8]; /* "disk NAME" */
 };

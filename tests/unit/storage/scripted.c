@@ -40,6 +40,54 @@ struct io_uring_sqe *uring_sqe(struct uring *uring)
 	return &sqes[sqe_cnt++];
 }
 
+int file_slot = -1;
+unsigned file_puts;
+
+int uring_file_get(struct uring *uring, int fd)
+{
+	(void)uring;
+	assert_int_equal(fd, FD);
+	return file_slot;
+}
+
+void uring_file_put(struct uring *uring, int slot)
+{
+	(void)uring;
+	assert_int_equal(slot, file_slot);
+	file_puts++;
+}
+
+/* Registered memory: each piece that a test asked for, in slots from its own number on. */
+struct uring_memory memories[4];
+
+int uring_memory_get(struct uring *uring, const void *identity, void *base, uint64_t size_bytes,
+		     struct uring_memory **out)
+{
+	(void)uring;
+	for (unsigned i = 0; i < ARRAY_LEN(memories); i++) {
+		if (memories[i].users > 0)
+			continue;
+		memories[i] = (struct uring_memory){
+			.start = (uint64_t)(uintptr_t)base,
+			.size_bytes = size_bytes,
+			.ready_bytes = size_bytes,
+			.first_idx = 100 * (i + 1),
+			.identity = identity,
+			.users = 1,
+		};
+		*out = &memories[i];
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+void uring_memory_put(struct uring *uring, struct uring_memory *piece)
+{
+	(void)uring;
+	assert_int_equal(piece->users, 1);
+	piece->users = 0;
+}
+
 void worker_timer_set(struct worker *worker, struct worker_timer *t, uint64_t deadline_ns)
 {
 	(void)worker;
@@ -91,6 +139,7 @@ void fixture_init(struct fixture *f, uint32_t io_align, bool is_device)
 	f->file.base.discard = true;
 	snprintf(f->file.base.tag, sizeof(f->file.base.tag), "disk vda");
 	f->file.fd = FD;
+	f->file.claim_fd = FD + 1;
 	f->file.path = strdup("/x.raw");
 	f->file.is_device = is_device;
 	f->file.direct = io_align > 1;
@@ -123,7 +172,8 @@ void submit(struct fixture *f, struct storage_op *op)
 void assert_sqe(unsigned idx, unsigned opcode, uint64_t addr, uint64_t len, uint64_t off)
 {
 	assert_int_equal(sqe_cnt, idx + 1);
-	assert_int_equal(sqes[idx].fd, FD);
+	assert_int_equal(sqes[idx].fd, file_slot < 0 ? FD : file_slot);
+	assert_int_equal(sqes[idx].flags, file_slot < 0 ? 0 : IOSQE_FIXED_FILE);
 	assert_int_equal(sqes[idx].opcode, opcode);
 	assert_int_equal(sqes[idx].addr, addr);
 	assert_int_equal(sqes[idx].len, len);
@@ -179,7 +229,8 @@ void assert_fallocate(unsigned idx, int mode, uint64_t start, uint64_t len)
 {
 	assert_int_equal(sqe_cnt, idx + 1);
 	assert_int_equal(sqes[idx].opcode, IORING_OP_FALLOCATE);
-	assert_int_equal(sqes[idx].fd, FD);
+	assert_int_equal(sqes[idx].fd, FD + 1);
+	assert_int_equal(sqes[idx].flags, 0);
 	assert_int_equal(sqes[idx].len, (unsigned)mode | FALLOC_FL_KEEP_SIZE);
 	assert_int_equal(sqes[idx].off, start);
 	assert_int_equal(sqes[idx].addr, len);

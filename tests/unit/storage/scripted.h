@@ -27,6 +27,12 @@ extern unsigned sqe_cnt;
 extern uint64_t now_ns;
 extern struct worker_timer *timer;
 
+/* The slot of the file (-1: none), and how many times it was given back. */
+extern int file_slot;
+extern unsigned file_puts;
+/* Registered memory; all of a piece is ready at once. users is 1 or 0. */
+extern struct uring_memory memories[4];
+
 /* preadv2 of the synchronous path: what it returns, what it was asked, whether it takes long. */
 extern ssize_t sync_result;
 extern int sync_flags;

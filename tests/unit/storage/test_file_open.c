@@ -244,6 +244,10 @@ static void test_descriptor_flags(void **state)
 		assert_int_equal(flags & O_ACCMODE, options.read_only ? O_RDONLY : O_RDWR);
 		assert_int_equal(!!(flags & O_DIRECT), options.cache == STORAGE_CACHE_NONE);
 		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		/* What rings may keep open has neither locks nor claim: another description. */
+		fd = file_of(storage)->claim_fd;
+		assert_true(fd >= 0);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 		storage_close(storage);
 	}
 }

@@ -279,6 +279,63 @@ static void test_devices(void **state)
 	harness_loop_close(&loop);
 }
 
+/* Has a channel, so that its worker's ring keeps the file; for ever. */
+static int holder(const struct storage_options *options, int ready)
+{
+	struct harness *h;
+	void *state = NULL;
+
+	if (harness_setup(&state) < 0)
+		return 1;
+	h = state;
+	harness_channel_open(h, harness_open(options));
+	if (write(ready, h->dir, sizeof(h->dir)) < 0)
+		return 1;
+	for (;;)
+		pause();
+}
+
+/* The kernel takes a ring apart after its process has gone; nobody waits for that. */
+static void run_killed(struct harness *h, const struct storage_options *options)
+{
+	struct storage *storage;
+	char dir[sizeof(h->dir)];
+	int status, fds[2];
+	pid_t child;
+
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+		child = fork();
+		assert_true(child >= 0);
+		if (child == 0)
+			_exit(holder(options, fds[1]));
+		close(fds[1]);
+		assert_int_equal(read(fds[0], dir, sizeof(dir)), sizeof(dir));
+		close(fds[0]);
+		assert_int_equal(storage_open(options, &storage, NULL), -EBUSY);
+		kill(child, SIGKILL);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_allowed(options->path, false);
+		rmdir(dir);
+	}
+}
+
+static void test_killed(void **state)
+{
+	struct harness *h = *state;
+	const char *path = harness_path(h, "killed");
+	struct storage_options options = file_options(path, false);
+	struct harness_loop loop;
+
+	harness_make_file(path, MIB);
+	run_killed(h, &options);
+	if (!harness_loop_open(&loop, path, 512))
+		skip_because("the half with a device: no loop device: %s", strerror(errno));
+	options.path = loop.path;
+	run_killed(h, &options);
+	harness_loop_close(&loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_exclusive_lock),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_killed),
 	};
 
 	return cmocka_run_group_tests(tests, harness_setup, harness_teardown);

@@ -79,8 +79,9 @@ static void test_options_refused(void **state)
 	(void)state;
 	options = options_of(STORAGE_BACKEND_RAM);
 	options.pin_memory = true;
-	assert_refused(&options, ENOTSUP,
-		       "pin-memory: not available in this version; leave it out");
+	assert_refused(&options, EINVAL,
+		       "pin-memory: backend ram has no use of it; leave it out, or use "
+		       "backend=file");
 
 	options = options_of(STORAGE_BACKEND_RAM);
 	options.path = "/x/y";
