@@ -271,7 +271,7 @@ static int device_of(struct storage *storage, dev_t *dev, struct err *err)
 
 int storage_set_rq_affinity(struct storage *storage, int value, struct err *err)
 {
-	dev_t dev;
+	dev_t dev = 0;
 	int status = device_of(storage, &dev, err);
 
 	return status < 0 ? status : blockdev_affinity_set(BLOCKDEV_SYSFS, dev, value, err);
@@ -279,7 +279,7 @@ int storage_set_rq_affinity(struct storage *storage, int value, struct err *err)
 
 int storage_affinity_read(struct storage *storage, struct storage_affinity **out, struct err *err)
 {
-	dev_t dev;
+	dev_t dev = 0;
 	int status = device_of(storage, &dev, err);
 
 	return status < 0 ? status : blockdev_affinity_read(BLOCKDEV_SYSFS, dev, out, err);
