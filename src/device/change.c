@@ -123,6 +123,7 @@ static void retire(struct device_queue *queue, int status)
 	struct queue_change *change = take_first(queue);
 	struct join *join = change->join;
 	bool ran = change->kind != QUEUE_CHANGE_START;
+	bool lost = change->kind == QUEUE_CHANGE_MOVE;
 
 	CHECK(list_empty(&queue->remainders));
 	queue->base = virtqueue_base(queue->vq);
@@ -135,6 +136,8 @@ static void retire(struct device_queue *queue, int status)
 	device->running_cnt--;
 	while (queue->line)
 		waiting[waiting_cnt++] = take_first(queue)->join;
+	if (lost && device->front_ops)
+		device->front_ops->queue_lost(device->front, queue->idx);
 	if (ran)
 		tell_watcher(device);
 	for (unsigned i = 0; i < waiting_cnt; i++)

@@ -53,6 +53,11 @@ struct device;
 struct device_front_ops {
 	/* Config space changed (vhost-user CONFIG_CHANGE_MSG). */
 	void (*config_changed)(void *front);
+	/*
+	 * Queue idx could not be kept running (a move that failed both ways): it has stopped, and
+	 * its base is exact. Not to be answered with a start from here.
+	 */
+	void (*queue_lost)(void *front, unsigned idx);
 };
 
 /* What a queue needs to start. Descriptors are borrowed until it has stopped. */

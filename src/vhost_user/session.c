@@ -396,8 +396,14 @@ static void session_config_changed(void *front)
 	backchannel_config_changed(front);
 }
 
+static void session_queue_lost(void *front, unsigned idx)
+{
+	vring_lost(front, idx);
+}
+
 static const struct device_front_ops session_front_ops = {
 	.config_changed = session_config_changed,
+	.queue_lost = session_queue_lost,
 };
 
 int session_new(const struct session_options *options, struct session **out, struct err *err)

@@ -188,6 +188,8 @@ void vrings_stop_unwanted(struct session *s);
 void vring_stop(struct session *s, unsigned idx);
 /* After the join of a stop: their bases. */
 void vrings_collect(struct session *s);
+/* The device had to stop it by itself. */
+void vring_lost(struct session *s, unsigned idx);
 void vrings_start_wanted(struct session *s);
 /* Something that all rings depend on has changed. */
 void vrings_changed(struct session *s);

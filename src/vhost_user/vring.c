@@ -55,6 +55,22 @@ void vrings_stop_all(struct session *s)
 		vring_stop(s, i);
 }
 
+/* The ring has stopped: its base is what the device says. */
+static void vring_collect(struct session *s, unsigned idx)
+{
+	struct vring *r = &s->vrings[idx];
+
+	r->base = device_queue_base(s->device, idx);
+	r->has_base = true;
+	r->base_is_exact = true;
+}
+
+void vring_lost(struct session *s, unsigned idx)
+{
+	vring_collect(s, idx);
+	session_log(s, "ring %u was lost by the device: stopped until it is set up anew", idx);
+}
+
 void vrings_collect(struct session *s)
 {
 	fdio_close(&s->retired_fd);
@@ -64,9 +80,7 @@ void vrings_collect(struct session *s)
 		if (!r->stopping)
 			continue;
 		r->stopping = false;
-		r->base = device_queue_base(s->device, i);
-		r->has_base = true;
-		r->base_is_exact = true;
+		vring_collect(s, i);
 	}
 }
 

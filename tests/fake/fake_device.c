@@ -232,6 +232,20 @@ void fake_device_config_changed(struct device *device)
 		device->front_ops->config_changed(device->front);
 }
 
+void fake_device_lose(struct device *device, unsigned idx)
+{
+	struct fake_queue *q = &device->queues[idx];
+
+	q->running = false;
+	q->setup.kick_fd = -1;
+	q->setup.call_fd = -1;
+	q->setup.err_fd = -1;
+	q->base += FAKE_DEVICE_PROGRESS;
+	if (device->front)
+		device->front_ops->queue_lost(device->front, idx);
+	tell_watcher(device);
+}
+
 bool fake_device_has_front(const struct device *device)
 {
 	return device->front != NULL;

@@ -46,6 +46,8 @@ void fake_device_fail_start(struct device *device, int code, bool late);
 
 /* What the device would say by itself. */
 void fake_device_config_changed(struct device *device);
+/* A running queue whose acknowledgements are not held stops by itself. */
+void fake_device_lose(struct device *device, unsigned idx);
 bool fake_device_has_front(const struct device *device);
 
 /* What a running queue was given. -1: none. */

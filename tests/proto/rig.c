@@ -352,6 +352,9 @@ void rig_play_step(struct rig *rig, const struct rig_step *step)
 	case RIG_FAIL_START:
 		fake_device_fail_start(rig->device, (int)step->value, step->flags != 0);
 		break;
+	case RIG_LOSE:
+		fake_device_lose(rig->device, 0);
+		break;
 	case RIG_LEAVE:
 		close(rig->front);
 		rig->front = -1;

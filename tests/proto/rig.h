@@ -107,6 +107,7 @@ enum rig_action {
 	RIG_RELEASE,
 	RIG_CONFIG_CHANGED,
 	RIG_FAIL_START, /* value: errno; late if flags */
+	RIG_LOSE,       /* ring 0 */
 	RIG_LEAVE,      /* closes the connection */
 };
 

@@ -286,6 +286,25 @@ static void test_bases(void **state)
 	play("bases", bases, true);
 }
 
+/* A ring that the device could not keep: its base is the device's, and it starts when it is told. */
+static const struct rig_step lost[] = {
+	ACT(LOSE),
+	ASK(SET_VRING_NUM, STATE(1, 128)),
+	MSG(GET_VRING_BASE, STATE(0, 0), BASE_IS(0, 7)),
+	ASK(SET_VRING_ADDR, RING_IN(0, 0)),
+	ASK(SET_VRING_KICK, U64(0), FDS(FD_EVENT), CALLS("start 0 size 128 base 0x7 exact kick")),
+	/* or without that question, by a change of its own */
+	ACT(LOSE),
+	ASK(SET_VRING_KICK, U64(0), FDS(FD_EVENT), CALLS("start 0 size 128 base 0xe exact kick")),
+	ACT(END),
+};
+
+static void test_lost(void **state)
+{
+	(void)state;
+	play("lost", lost, true);
+}
+
 static const struct rig_step packed_bases[] = {
 	ASK(SET_FEATURES, U64(F_V1 | F_PACKED | F_PROTOCOL), CALLS("features 0x500000000")),
 	MSG(GET_VRING_BASE, STATE(3, 0), BASE_IS(3, 0x80008000)),
@@ -395,7 +414,7 @@ int main(void)
 		cmocka_unit_test(test_doorbells_ring), cmocka_unit_test(test_values),
 		cmocka_unit_test(test_start_fails),    cmocka_unit_test(test_bases),
 		cmocka_unit_test(test_packed_bases),   cmocka_unit_test(test_resets),
-		cmocka_unit_test(test_last_ring),
+		cmocka_unit_test(test_last_ring),      cmocka_unit_test(test_lost),
 	};
 
 	return cmocka_run_group_tests_name("rings", tests, NULL, NULL);

@@ -267,16 +267,29 @@ static void wait_lost(void)
 	}
 }
 
+static unsigned lost_cnt;
+
+static void count_lost(void *front, unsigned idx)
+{
+	assert_ptr_equal(front, &lost_cnt);
+	assert_int_equal(idx, 0);
+	assert_false(device_queue_running(rig.device, 0));
+	lost_cnt++;
+}
+
 /* Nor can it be taken back: it stops when the last has come in, and who waited is done. */
 static void test_a_lost_queue(void **state)
 {
 	struct rig_options options = {.poll_mode = POLL_MODE_NEVER, .size = 128};
+	static const struct device_front_ops front_ops = {.queue_lost = count_lost};
 	struct rig_wait move, stop;
 
 	(void)state;
+	lost_cnt = 0;
 	for (unsigned format = RING_SPLIT; format <= RING_PACKED; format++) {
 		options.format = format;
 		begin(&options);
+		device_set_front(rig.device, &front_ops, &lost_cnt);
 		hold_reads(0, 40);
 		fake_storage_fail_open(storage, ENOMEM, 2);
 		rig_wait_open(&move);
@@ -293,6 +306,8 @@ static void test_a_lost_queue(void **state)
 		rig.queues[0].started = false;
 		assert_false(device_queue_running(rig.device, 0));
 		assert_int_equal(rig_take_used(&rig, 0), 40);
+		assert_int_equal(lost_cnt, 1 + (format == RING_PACKED));
+		assert_int_equal(device_queue_base(rig.device, 0), ring_base(rig.queues[0].ring));
 		for (uint16_t i = 0; i < 40; i++)
 			assert_int_equal(status_of(i), BLK_S_OK);
 		assert_int_equal(fake_storage_channels(storage), 0);
@@ -302,6 +317,7 @@ static void test_a_lost_queue(void **state)
 		rig_queue_start(&rig, 0);
 		assert_int_equal(rig_do(&rig, 0, BLK_T_IN, 0, 0, 512), BLK_S_OK);
 		assert_int_equal(queue_stats().starts, 2);
+		device_set_front(rig.device, NULL, NULL);
 		end();
 	}
 }
