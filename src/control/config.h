@@ -203,6 +203,9 @@ bool config_daemon_given(const struct config_daemon *daemon, const char *key);
 void config_disk_complain(const struct config *config, unsigned disk_idx, const struct err *err,
 			  struct config_errors *errors);
 
+/* The same of what is asked of a disk while it runs: not about where the disk was written. */
+void config_disk_refuse(unsigned disk_idx, const struct err *err, struct config_errors *errors);
+
 /* "[source[:line]: ]path: text" */
 void config_errors_add(struct config_errors *errors, const struct config_origin *origin,
 		       const char *path, const char *fmt, ...) PRINTF_LIKE(4, 5);

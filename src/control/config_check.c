@@ -31,18 +31,35 @@ static void complain(struct config_errors *errors, const struct config *config, 
 	config_errors_add(errors, origin, path, "%s", what);
 }
 
+/* The key that a text begins with and what stands behind it, or no key and the whole. */
+static const char *split_key(const char *text, char *key, size_t size)
+{
+	size_t len = strcspn(text, ":");
+
+	snprintf(key, size, "%.*s", (int)len, text);
+	if (text[len] == ':' && schema_find(&schema_disk, key) >= 0)
+		return text + len + strspn(text + len, ": ");
+	key[0] = '\0';
+	return text;
+}
+
 void config_disk_complain(const struct config *config, unsigned disk_idx, const struct err *err,
 			  struct config_errors *errors)
 {
-	size_t len = strcspn(err->text, ":");
 	char key[64];
+	const char *what = split_key(err->text, key, sizeof(key));
 
-	snprintf(key, sizeof(key), "%.*s", (int)len, err->text);
-	if (err->text[len] == ':' && schema_find(&schema_disk, key) >= 0)
-		complain(errors, config, disk_idx, key,
-			 err->text + len + strspn(err->text + len, ": "));
-	else
-		complain(errors, config, disk_idx, NULL, err->text);
+	complain(errors, config, disk_idx, key[0] ? key : NULL, what);
+}
+
+void config_disk_refuse(unsigned disk_idx, const struct err *err, struct config_errors *errors)
+{
+	char path[CONFIG_PATH_BYTES];
+	char key[64];
+	const char *what = split_key(err->text, key, sizeof(key));
+
+	snprintf(path, sizeof(path), "disks[%u]%s%s", disk_idx, key[0] ? "." : "", key);
+	config_errors_add(errors, NULL, path, "%s", what);
 }
 
 /* The first CPU of set that allowed does not have; -1 if there is none. */

@@ -125,11 +125,16 @@ def options_at_start(lines, start):
 
 
 def check_bench(bench, directory):
-    in_help = options_at_start(output(bench, "blk", "--help").splitlines(), "  --")
+    in_help = set()
+    for command in ("blk", "figures"):
+        found = options_at_start(output(bench, command, "--help").splitlines(), "  --")
+        if not found:
+            fault(f"pario-bench {command} --help shows no options")
+        in_help |= found
     in_page = options_at_start(page(directory, "pario-bench.1.scd"), "*--")
     if len(in_help) < 20:
         fault("pario-bench --help is too short to be whole")
-    same_names("option", "pario-bench blk --help", in_help, "pario-bench.1", in_page)
+    same_names("option", "pario-bench --help", in_help, "pario-bench.1", in_page)
 
 
 def main():
