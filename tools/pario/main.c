@@ -1,35 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pario: the user's command. It checks configurations and prints what may stand in one.
- * Not the daemon, and no client of one: it opens nothing but the file it is given.
+ * pario: the user's command. It looks at and changes a running daemon, checks configurations, and
+ * prints what may stand in one. Not the daemon; what it asks of that goes through the HTTP API.
  *
  * Exit status: 0 done, 1 refused with the reason on standard error, 2 wrong usage.
  */
+#include "pario.h"
+
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/cpuset.h"
-#include "control/config.h"
 #include "control/schema.h"
 
-enum exit_status {
-	EXIT_STATUS_DONE = 0,
-	EXIT_STATUS_REFUSED = 1,
-	EXIT_STATUS_USAGE = 2,
-};
+#define API_DEFAULT "/run/pario/api.sock"
 
 struct command {
 	const char *name;
 	const char *arguments;
 	const char *help;
-	enum exit_status (*run)(int argc, char **argv);
+	enum exit_status (*run)(const struct words *words);
 };
 
-static enum exit_status run_check(int argc, char **argv);
-static enum exit_status run_schema(int argc, char **argv);
-
 static const struct command commands[] = {
+	{"list", "[--json]", "List the daemon's disks: state, size, queues, requests.", run_list},
+	{"show", "NAME [--json]",
+	 "Show a disk: its keys, its queues (worker, CPU, virtual CPUs, depth, latency), and its "
+	 "counters that are not 0. With daemon for NAME: the daemon's keys.",
+	 run_show},
+	{"stats", "[NAME] [--json]",
+	 "Print the counters that are not 0 and the latencies of all disks, or of one.", run_stats},
+	{"workers", "[--json]",
+	 "List the workers: CPU, queues, load, and how long each was busy, spinning and asleep.",
+	 run_workers},
+	{"set", "NAME KEY=VALUE... [--json]",
+	 "Change keys of a disk while it runs, or with daemon for NAME those of the daemon. It is "
+	 "done when the workers have taken all of it; else nothing has changed. KEY= gives a key "
+	 "back to the daemon's value or the default.",
+	 run_set},
+	{"add", "disk NAME,KEY=VALUE,... [--json]", "Add a disk, written as for pariod --disk.",
+	 run_add},
+	{"remove", "NAME [--json]", "Finish what a disk has under way, and remove it.", run_remove},
+	{"resize", "NAME SIZE [--json]", "Make a disk larger, and tell its guest.", run_resize},
 	{"check", "FILE",
 	 "Check a configuration file and the paths in it, as pariod --config FILE --check does.",
 	 run_check},
@@ -38,91 +52,109 @@ static const struct command commands[] = {
 	 run_schema},
 };
 
-static void say(void *arg, const char *line)
+void complain(const char *fmt, ...)
 {
-	(void)arg;
-	fprintf(stderr, "pario: %s\n", line);
-}
+	va_list ap;
 
-static enum exit_status run_check(int argc, char **argv)
-{
-	struct config_errors errors = {.say = say};
-	struct config config;
-	char cpus[128];
-
-	if (argc != 1) {
-		say(NULL, "check takes one argument: pario check FILE");
-		return EXIT_STATUS_USAGE;
-	}
-	config_init(&config);
-	config_add_file(&config, argv[0], &errors);
-	if (errors.cnt == 0)
-		config_finish(&config, &errors);
-	if (errors.cnt == 0)
-		config_check_paths(&config, &errors);
-	if (errors.cnt == 0) {
-		cpuset_format(&config.daemon.workers, cpus, sizeof(cpus));
-		printf("%s is valid: %u disks, %d workers (CPUs %s)\n", argv[0], config.disk_cnt,
-		       CPU_COUNT(&config.daemon.workers), cpus);
-	}
-	config_fini(&config);
-	return errors.cnt ? EXIT_STATUS_REFUSED : EXIT_STATUS_DONE;
-}
-
-static enum exit_status run_schema(int argc, char **argv)
-{
-	if (argc == 1 && strcmp(argv[0], "--json") == 0)
-		return schema_print_json(stdout) ? EXIT_STATUS_REFUSED : EXIT_STATUS_DONE;
-	if (argc) {
-		say(NULL, "schema takes no argument but --json: pario schema [--json]");
-		return EXIT_STATUS_USAGE;
-	}
-	schema_print_text(stdout);
-	return EXIT_STATUS_DONE;
+	fputs("pario: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
 }
 
 static void print_help(FILE *out)
 {
-	fputs("Usage: pario COMMAND [ARGUMENT]...\n\nCommands:\n", out);
+	fputs("Usage: pario [OPTION]... COMMAND [ARGUMENT]...\n\nCommands:\n", out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		fprintf(out, "  %s %s\n", commands[i].name, commands[i].arguments);
 		schema_print_wrapped(out, commands[i].help, 6);
 	}
-	fputs("\nOptions:\n  --help\n      Print this and exit.\n"
+	fputs("\nOptions, before or behind a command:\n"
+	      "  --api SOCKET\n      The daemon's UNIX socket (its key api). Default: PARIO_API, "
+	      "else\n      " API_DEFAULT ".\n"
+	      "  --json\n      Print what the API answers, for programs.\n"
+	      "  --help\n      Print this and exit.\n"
 	      "  --version\n      Print the version and exit.\n\n"
 	      "Exit status: 0 done, 1 refused with the reason on standard error, 2 wrong usage.\n",
 	      out);
 }
 
-static enum exit_status dispatch(int argc, char **argv)
+/*
+ * Takes the options out of the words, wherever they stand. False after a complaint; *text is the
+ * last of --help and --version.
+ */
+static bool take_options(int argc, char **argv, struct words *words, const char **text)
 {
-	if (argc < 2) {
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			words->json = true;
+		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--version") == 0) {
+			*text = argv[i];
+		} else if (strcmp(argv[i], "--api") == 0) {
+			if (i + 1 == argc) {
+				complain("--api needs a value: the daemon's socket");
+				return false;
+			}
+			words->api = argv[++i];
+		} else if (strncmp(argv[i], "--api=", 6) == 0) {
+			words->api = argv[i] + 6;
+		} else if (argv[i][0] == '-') {
+			complain("\"%s\" is no option of pario (see pario --help)", argv[i]);
+			return false;
+		} else {
+			words->text[words->cnt++] = argv[i];
+		}
+	}
+	return true;
+}
+
+static enum exit_status dispatch(struct words *words)
+{
+	const char *name = words->text[0];
+
+	if (words->cnt == 0) {
 		print_help(stderr);
 		return EXIT_STATUS_USAGE;
 	}
-	if (strcmp(argv[1], "--help") == 0) {
-		print_help(stdout);
-		return EXIT_STATUS_DONE;
-	}
-	if (strcmp(argv[1], "--version") == 0) {
-		printf("pario %s\n", PARIO_VERSION);
-		return EXIT_STATUS_DONE;
-	}
+	words->text++;
+	words->cnt--;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 2, argv + 2);
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].run(words);
 	}
-	fprintf(stderr, "pario: \"%s\" is no command of pario (see pario --help)\n", argv[1]);
+	complain("\"%s\" is no command of pario (see pario --help)", name);
 	return EXIT_STATUS_USAGE;
+}
+
+static enum exit_status run(int argc, char **argv)
+{
+	const char *from_environment = getenv("PARIO_API");
+	struct words words = {.text = calloc((size_t)argc + 1, sizeof(char *))};
+	char **text = words.text;
+	const char *option = NULL;
+	enum exit_status status = EXIT_STATUS_DONE;
+
+	words.api = from_environment && *from_environment ? from_environment : API_DEFAULT;
+	if (!text || !take_options(argc, argv, &words, &option))
+		status = EXIT_STATUS_USAGE;
+	else if (option && strcmp(option, "--help") == 0)
+		print_help(stdout);
+	else if (option)
+		printf("pario %s\n", PARIO_VERSION);
+	else
+		status = dispatch(&words);
+	free(text);
+	return status;
 }
 
 int main(int argc, char **argv)
 {
-	enum exit_status status = dispatch(argc, argv);
+	enum exit_status status = run(argc, argv);
 
 	/* A full disk or a closed pipe must not look like success to a script. */
 	if (fflush(stdout) == EOF) {
-		fprintf(stderr, "pario: cannot write: %s\n", strerror(errno));
+		complain("cannot write: %s", strerror(errno));
 		return EXIT_STATUS_REFUSED;
 	}
 	return status;
