@@ -6,5 +6,7 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh build check
 echo "== micro-benchmarks"
 "${1:-build}"/tests/bench/bench_virtqueue
+echo "== instructions"
+python3 tests/bench/instructions.py "${1:-build}"
 echo "== peers"
 exec python3 tests/bench/compare.py "${1:-build}" "${@:2}"

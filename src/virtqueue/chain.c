@@ -168,7 +168,7 @@ static bool walk_grow(struct chain_walk *walk)
 		walk->iov_room = iov + pool_room(class);
 		return true;
 	}
-	walk->error = CHAIN_STARVED;
+	walk->failure->error = CHAIN_STARVED;
 	walk->iov_room = walk->iov;
 	return false;
 }
@@ -180,32 +180,32 @@ static bool walk_full(const struct chain_walk *walk)
 
 void chain_walk_fail(struct chain_walk *walk, enum chain_error error)
 {
-	if (walk->error != CHAIN_OK)
+	if (walk->failure->error != CHAIN_OK)
 		return;
-	walk->error = (uint8_t)error;
-	walk->cut = false;
-	walk->tail_pending = false;
+	walk->failure->error = (uint8_t)error;
+	walk->failure->cut = false;
+	walk->failure->tail_pending = false;
 	walk->iov_room = walk->iov;
 }
 
 void chain_walk_cut_slow(struct chain_walk *walk, enum chain_error error)
 {
 	chain_walk_fail(walk, error);
-	walk->cut = true;
+	walk->failure->cut = true;
 }
 
-bool chain_row_find(struct chain_walk *walk, uint64_t gpa)
+bool chain_row_find(struct virtqueue *vq, uint64_t gpa)
 {
-	const int idx = gmem_search(walk->memory, gpa);
+	const int idx = gmem_search(vq->memory, gpa);
 
 	if (idx < 0)
 		return false;
-	walk->row = walk->memory->rows[idx];
+	vq->row = vq->memory->rows[idx];
 	return true;
 }
 
 /* Appends a buffer, in as many entries as it has regions. Leaves no part of one that fails. */
-static void walk_append(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint16_t write)
+static void walk_append(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint32_t write)
 {
 	const uint32_t cnt_before = walk_entry_cnt(walk);
 	uint64_t left = len;
@@ -220,7 +220,7 @@ static void walk_append(struct chain_walk *walk, uint64_t gpa, uint32_t len, uin
 	while (left > 0) {
 		enum chain_error error = CHAIN_OK;
 		uint64_t part;
-		uint8_t *hva = chain_lookup(walk, gpa, &part);
+		uint8_t *hva = chain_lookup(walk->vq, gpa, &part);
 
 		if (!hva)
 			error = CHAIN_BAD_ADDRESS;
@@ -244,9 +244,9 @@ static void walk_append(struct chain_walk *walk, uint64_t gpa, uint32_t len, uin
 	walk->total_bytes += len;
 }
 
-void chain_step_slow(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint16_t write)
+void chain_step_slow(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint32_t write)
 {
-	if (walk->error == CHAIN_OK) {
+	if (walk->failure->error == CHAIN_OK) {
 		if (len == 0)
 			chain_walk_fail(walk, CHAIN_ZERO_LENGTH);
 		else if (write < walk->phase)
@@ -254,10 +254,10 @@ void chain_step_slow(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint16
 		else
 			walk_append(walk, gpa, len, write);
 	}
-	if (walk->error != CHAIN_OK && write) {
-		walk->tail_gpa = gpa;
-		walk->tail_len = len;
-		walk->tail_pending = true;
+	if (walk->failure->error != CHAIN_OK && write) {
+		walk->failure->tail_gpa = gpa;
+		walk->failure->tail_len = len;
+		walk->failure->tail_pending = true;
 	}
 }
 
@@ -267,15 +267,15 @@ void chain_step_slow(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint16
  */
 static uint8_t *walk_tail_lookup(struct chain_walk *walk, uint64_t *part_bytes)
 {
-	uint64_t gpa = walk->tail_gpa;
-	uint64_t left = walk->tail_len;
+	uint64_t gpa = walk->failure->tail_gpa;
+	uint64_t left = walk->failure->tail_len;
 	uint64_t end;
 
 	if (left == 0 || overflow_add_u64(gpa, left - 1, &end))
 		return NULL;
 	for (;;) {
 		uint64_t part;
-		uint8_t *hva = chain_lookup(walk, gpa, &part);
+		uint8_t *hva = chain_lookup(walk->vq, gpa, &part);
 
 		if (!hva)
 			return NULL;
@@ -307,24 +307,30 @@ static bool walk_append_tail(struct chain_walk *walk)
 	return true;
 }
 
-bool chain_walk_end_slow(struct chain_walk *walk, struct virtqueue *vq)
+bool chain_walk_end_slow(struct chain_walk *walk)
 {
 	struct vq_slot *slot = walk->slot;
 
-	if (walk->error == CHAIN_STARVED || walk->cut)
+	if (walk->failure->error == CHAIN_STARVED || walk->failure->cut)
 		slot->tail_in = false;
 	else
-		slot->tail_in = walk->tail_pending ? walk_append_tail(walk) : walk->phase != 0;
-	if (walk->error == CHAIN_STARVED) {
+		slot->tail_in = walk->failure->tail_pending ? walk_append_tail(walk)
+							    : walk->phase != 0;
+	if (walk->failure->error == CHAIN_STARVED) {
 		chain_iov_release(walk->pool, slot);
-		stat_inc(&vq->stats.pool_starved);
+		stat_inc(&walk->vq->stats.pool_starved);
 		return false;
 	}
-	stat_inc(&vq->stats.chain_errors[walk->error]);
+	slot->error = walk->failure->error;
+	stat_inc(&walk->vq->stats.chain_errors[slot->error]);
 	return true;
 }
 
-bool chain_load_scattered(struct chain_walk *walk, uint64_t gpa, struct wire_desc_copy *copy)
+/*
+ * Loads a descriptor of a table: byte for byte, each once. False: some of it is no guest memory,
+ * the walk is cut.
+ */
+static bool load_scattered(struct chain_walk *walk, uint64_t gpa, struct wire_desc_copy *copy)
 {
 	struct wire_desc desc = {0};
 	uint8_t *dst = (uint8_t *)&desc;
@@ -332,7 +338,7 @@ bool chain_load_scattered(struct chain_walk *walk, uint64_t gpa, struct wire_des
 
 	while (left > 0) {
 		uint64_t part;
-		uint8_t *hva = chain_lookup(walk, gpa, &part);
+		uint8_t *hva = chain_lookup(walk->vq, gpa, &part);
 
 		if (!hva) {
 			chain_walk_cut_slow(walk, CHAIN_INDIRECT_ADDRESS);
@@ -350,10 +356,61 @@ bool chain_load_scattered(struct chain_walk *walk, uint64_t gpa, struct wire_des
 	return true;
 }
 
-void chain_indirect_scattered(struct chain_walk *walk, uint64_t gpa, uint32_t cnt, bool linked)
+/* As chain_table(), from gpa on. */
+static void table_scattered(struct chain_walk *walk, uint64_t gpa, uint32_t cnt, bool linked)
+{
+	uint32_t idx = 0;
+
+	for (uint32_t left = cnt < CHAIN_IOV_MAX ? cnt : CHAIN_IOV_MAX; left > 0; left--) {
+		struct wire_desc_copy desc;
+		uint32_t flags;
+
+		if (!load_scattered(walk, gpa + (uint64_t)idx * WIRE_DESC_BYTES, &desc))
+			return;
+		flags = linked ? wire_split_flags(desc) : wire_packed_flags(desc);
+		if (linked && (flags & WIRE_DESC_F_INDIRECT)) {
+			chain_walk_cut_slow(walk, CHAIN_INDIRECT_REFUSED);
+			return;
+		}
+		chain_step(walk, desc, flags, 0);
+		idx++;
+		if (linked) {
+			if (!(flags & WIRE_DESC_F_NEXT))
+				return;
+			idx = wire_split_next(desc);
+			if (idx >= cnt) {
+				chain_walk_cut_slow(walk, CHAIN_NEXT_OUT_OF_RANGE);
+				return;
+			}
+		} else if (idx == cnt) {
+			return;
+		}
+	}
+	chain_walk_cut_slow(walk, CHAIN_TOO_LONG);
+}
+
+void chain_indirect_slow(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
+			 bool linked)
+{
+	const uint32_t len = wire_desc_len(desc);
+	uint64_t part, end;
+
+	if ((flags & WIRE_DESC_F_NEXT) || walk->vq->table_bytes_max == 0)
+		chain_walk_cut_slow(walk, CHAIN_INDIRECT_REFUSED);
+	else if (len == 0 || len > walk->vq->table_bytes_max || len % WIRE_DESC_BYTES != 0)
+		chain_walk_cut_slow(walk, CHAIN_INDIRECT_LENGTH);
+	else if (overflow_add_u64(desc.gpa, len - 1, &end) ||
+		 !chain_lookup(walk->vq, desc.gpa, &part))
+		chain_walk_cut_slow(walk, CHAIN_INDIRECT_ADDRESS);
+	else
+		table_scattered(walk, desc.gpa, len / WIRE_DESC_BYTES, linked);
+}
+
+void chain_indirect_seldom(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
+			   bool linked)
 {
 	if (linked)
-		chain_table(walk, NULL, gpa, cnt, true, true);
+		chain_indirect(walk, desc, flags, true);
 	else
-		chain_table(walk, NULL, gpa, cnt, false, true);
+		chain_indirect(walk, desc, flags, false);
 }

@@ -24,58 +24,63 @@
 #include "virtqueue/virtqueue_priv.h"
 #include "virtqueue/wire.h"
 
-struct chain_walk {
-	/* For a burst. */
-	const struct gmem *memory;
-	struct chain_pool *pool;
-	struct gmem_row row; /* copy of the row of the last hit */
-
-	/* For a chain. */
-	struct vq_slot *slot;
-	struct iovec *iov;      /* where the next entry goes */
-	struct iovec *iov_room; /* end of room */
-	uint64_t total_bytes;
-	uint16_t phase; /* 0, or WIRE_DESC_F_WRITE once there was a writable descriptor */
-	uint8_t error;  /* enum chain_error, or CHAIN_STARVED */
-
-	/* Valid only when there was an error. */
+/* What the seldom half alone knows of a walk. Nothing but error is valid without one. */
+struct chain_failure {
+	uint8_t error; /* enum chain_error, or CHAIN_STARVED */
 	bool cut;
 	bool tail_pending; /* the last writable descriptor since the failure: */
 	uint32_t tail_len;
 	uint64_t tail_gpa;
 };
 
+struct chain_walk {
+	/* For a burst. vq->row is the row of the last hit; as operands its members are free. */
+	struct virtqueue *vq;
+	struct chain_pool *pool;
+	struct chain_failure *failure;
+
+	/* For a chain. */
+	struct vq_slot *slot;
+	struct iovec *iov;      /* where the next entry goes */
+	struct iovec *iov_room; /* end of room */
+	uint64_t total_bytes;
+	uint32_t phase; /* 0, or WIRE_DESC_F_WRITE once there was a writable descriptor */
+};
+
 /* The pool had no block: the walk is void, the chain stays in the ring. */
 #define CHAIN_STARVED CHAIN_ERROR_MAX_
 
 /* write: 0 or WIRE_DESC_F_WRITE. */
-void chain_step_slow(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint16_t write);
+void chain_step_slow(struct chain_walk *walk, uint64_t gpa, uint32_t len, uint32_t write);
 /* Notes why the chain cannot be used; the first reason stays. */
 void chain_walk_fail(struct chain_walk *walk, enum chain_error error);
 /* The same, and its end will not be found. */
 void chain_walk_cut_slow(struct chain_walk *walk, enum chain_error error);
 /* End of a walk that failed or starved. False: starved, the chain stays in the ring. */
-bool chain_walk_end_slow(struct chain_walk *walk, struct virtqueue *vq);
-/* Makes walk->row that of gpa. False: there is none. */
-bool chain_row_find(struct chain_walk *walk, uint64_t gpa);
-/*
- * Loads a descriptor of a table that is not aligned, or not in one region: byte for byte, each
- * once. False: some of it is no guest memory, the walk is cut.
- */
-bool chain_load_scattered(struct chain_walk *walk, uint64_t gpa, struct wire_desc_copy *copy);
-/* Feeds a table that is not aligned, or not in one region. */
-void chain_indirect_scattered(struct chain_walk *walk, uint64_t gpa, uint32_t cnt, bool linked);
+bool chain_walk_end_slow(struct chain_walk *walk);
+/* Makes vq->row that of gpa. False: there is none. */
+bool chain_row_find(struct virtqueue *vq, uint64_t gpa);
+/* Feeds a table that is not aligned, or not in one region; or none, if it is not allowed. */
+void chain_indirect_slow(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
+			 bool linked);
+/* chain_indirect(), where it is not worth its room. */
+void chain_indirect_seldom(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
+			   bool linked);
 
 /*
  * Calls a seldom function on a copy of the walk, which `call` knows as `escaped`. So the walk
- * itself never has an address, and the compiler keeps what is hot of it in registers.
+ * itself never has an address, and the compiler keeps what is hot of it in registers; what it does
+ * not take back of the copy, it knows to be constant.
  */
 #define CHAIN_SLOW(walk, call)                             \
 	do {                                               \
 		struct chain_walk copy_ = *(walk);         \
 		struct chain_walk *const escaped = &copy_; \
 		call;                                      \
-		*(walk) = copy_;                           \
+		(walk)->iov = copy_.iov;                   \
+		(walk)->iov_room = copy_.iov_room;         \
+		(walk)->total_bytes = copy_.total_bytes;   \
+		(walk)->phase = copy_.phase;               \
 	} while (0)
 
 static ALWAYS_INLINE void chain_walk_cut(struct chain_walk *walk, enum chain_error error)
@@ -83,35 +88,58 @@ static ALWAYS_INLINE void chain_walk_cut(struct chain_walk *walk, enum chain_err
 	CHAIN_SLOW(walk, chain_walk_cut_slow(escaped, error));
 }
 
+/*
+ * Is all of len bytes from gpa on in that row? A row does not wrap. So for a gpa below it the
+ * distance alone is beyond its size, or the sum overflows; and so for len 0, whose last byte is at
+ * 2^64 - 1 or overflows as well.
+ */
+static ALWAYS_INLINE bool chain_row_spans(const struct gmem_row *row, uint64_t gpa, uint32_t len)
+{
+	uint64_t last;
+
+	return !overflow_add_u64(gpa - row->gpa, (uint64_t)len - 1, &last) &&
+	       last < row->size_bytes;
+}
+
 /* Host address of gpa and how many bytes follow in its region, or NULL. */
-static ALWAYS_INLINE uint8_t *chain_lookup(struct chain_walk *walk, uint64_t gpa,
+static ALWAYS_INLINE uint8_t *chain_lookup(struct virtqueue *vq, uint64_t gpa,
 					   uint64_t *avail_bytes)
 {
-	uint64_t delta = gpa - walk->row.gpa; /* wraps when below, and then is too large */
+	uint64_t delta = gpa - vq->row.gpa; /* wraps when below, and then is too large */
 
-	if (unlikely(delta >= walk->row.size_bytes)) {
-		bool found;
-
-		CHAIN_SLOW(walk, found = chain_row_find(escaped, gpa));
-		if (!found)
+	if (unlikely(delta >= vq->row.size_bytes)) {
+		if (!chain_row_find(vq, gpa))
 			return NULL;
-		delta = gpa - walk->row.gpa;
+		delta = gpa - vq->row.gpa;
 	}
-	*avail_bytes = walk->row.size_bytes - delta;
-	return walk->row.hva + delta;
+	*avail_bytes = vq->row.size_bytes - delta;
+	return vq->row.hva + delta;
 }
 
-static ALWAYS_INLINE void chain_burst_begin(struct chain_walk *walk, const struct virtqueue *vq,
-					    struct chain_pool *pool)
+/*
+ * Starts the load of what a head refers to: an indirect table, or a request's header. A guess by
+ * the row of the last hit; what is elsewhere is found when it is walked.
+ */
+static ALWAYS_INLINE void chain_prefetch(const struct virtqueue *vq, uint64_t gpa)
 {
-	walk->memory = vq->memory;
+	const uint64_t delta = gpa - vq->row.gpa;
+
+	if (likely(delta < vq->row.size_bytes))
+		prefetch_read(vq->row.hva + delta);
+}
+
+/* A request's header comes first: it is what the device reads next. (Maybe stale: no harm.) */
+static ALWAYS_INLINE void chain_prefetch_header(const struct chain_walk *walk)
+{
+	prefetch_read(walk->slot->inline_iov[0].iov_base);
+}
+
+static ALWAYS_INLINE void chain_burst_begin(struct chain_walk *walk, struct virtqueue *vq,
+					    struct chain_pool *pool, struct chain_failure *failure)
+{
+	walk->vq = vq;
 	walk->pool = pool;
-	walk->row = vq->row;
-}
-
-static ALWAYS_INLINE void chain_burst_end(const struct chain_walk *walk, struct virtqueue *vq)
-{
-	vq->row = walk->row;
+	walk->failure = failure;
 }
 
 static ALWAYS_INLINE void chain_walk_begin(struct chain_walk *walk, struct vq_slot *slot)
@@ -123,7 +151,7 @@ static ALWAYS_INLINE void chain_walk_begin(struct chain_walk *walk, struct vq_sl
 	walk->iov_room = slot->inline_iov + CHAIN_IOV_INLINE;
 	walk->total_bytes = 0;
 	walk->phase = 0;
-	walk->error = CHAIN_OK;
+	walk->failure->error = CHAIN_OK;
 }
 
 /* From here on entries are writable. */
@@ -134,125 +162,136 @@ static ALWAYS_INLINE void chain_walk_turn(struct chain_walk *walk)
 	walk->slot->out_cnt = (uint16_t)(walk->iov - walk->slot->iov);
 }
 
-static ALWAYS_INLINE void chain_step(struct chain_walk *walk, uint64_t gpa, uint32_t len,
-				     uint16_t flags)
+/*
+ * Feeds a descriptor. stop is a constant: 0, or WIRE_DESC_F_INDIRECT. False: the descriptor has
+ * that flag, and was not looked at.
+ */
+static ALWAYS_INLINE bool chain_step(struct chain_walk *walk, struct wire_desc_copy desc,
+				     uint32_t flags, const uint32_t stop)
 {
-	const uint64_t delta = gpa - walk->row.gpa; /* wraps when below, and then is too large */
-	const uint16_t write = flags & WIRE_DESC_F_WRITE;
+	const struct gmem_row *row = &walk->vq->row;
+	const uint32_t len = wire_desc_len(desc);
 
-	/* Length 0 wraps to more than there can be. */
-	if (unlikely(delta >= walk->row.size_bytes) ||
-	    unlikely((uint64_t)len - 1 >= walk->row.size_bytes - delta) ||
-	    unlikely(walk->iov == walk->iov_room))
-		goto slow;
-	if (write != walk->phase) {
-		if (unlikely(!write))
+	/* The flags that are seldom as they were in the descriptor before, in one test. */
+	if ((flags ^ walk->phase) & (WIRE_DESC_F_WRITE | stop)) {
+		if (flags & stop)
+			return false;
+		if (unlikely(!(flags & WIRE_DESC_F_WRITE)))
 			goto slow;
 		chain_walk_turn(walk);
 	}
-	walk->iov->iov_base = walk->row.hva + delta;
+	if (unlikely(!chain_row_spans(row, desc.gpa, len)) || unlikely(walk->iov == walk->iov_room))
+		goto slow;
+	walk->iov->iov_base = row->hva + (desc.gpa - row->gpa);
 	walk->iov->iov_len = len;
 	walk->iov++;
 	walk->total_bytes += len;
-	return;
+	return true;
 slow:
-	CHAIN_SLOW(walk, chain_step_slow(escaped, gpa, len, write));
+	CHAIN_SLOW(walk, chain_step_slow(escaped, desc.gpa, len, flags & WIRE_DESC_F_WRITE));
+	return true;
 }
 
 /*
- * Feeds a table of cnt descriptors: at `table`, or scattered from gpa on. linked is a constant of
- * the format: split tables are linked by `next` (2.7.5.3), packed ones are read from front to back
- * and have no flag but WRITE (2.8.7).
+ * Feeds a table of cnt descriptors. linked is a constant of the format: split tables are linked by
+ * `next` and have no tables of their own (2.7.5.3), packed ones are read from front to back and
+ * have no flag but WRITE (2.8.7).
  */
 static ALWAYS_INLINE void chain_table(struct chain_walk *walk, const struct wire_desc GUEST *table,
-				      uint64_t gpa, uint32_t cnt, const bool linked,
-				      const bool scattered)
+				      uint32_t cnt, const bool linked)
 {
 	const uint32_t bound = cnt < CHAIN_IOV_MAX ? cnt : CHAIN_IOV_MAX;
-	uint32_t idx = 0;
+	const struct wire_desc GUEST *at = table;
+	const struct wire_desc GUEST *end = table + bound;
+	uint32_t left = bound;
 
-	for (uint32_t steps = 0; likely(steps < bound); steps++) {
-		struct wire_desc_copy desc;
-		uint16_t flags;
+	for (;;) {
+		const struct wire_desc_copy desc = wire_desc_load(at);
+		const uint32_t flags = linked ? wire_split_flags(desc) : wire_packed_flags(desc);
+		uint32_t next;
 
-		if (!scattered)
-			desc = wire_desc_load(&table[idx]);
-		else if (!chain_load_scattered(walk, gpa + (uint64_t)idx * WIRE_DESC_BYTES, &desc))
-			return;
-		flags = linked ? wire_split_flags(desc) : wire_packed_flags(desc);
-		if (linked && unlikely(flags & WIRE_DESC_F_INDIRECT)) {
+		if (unlikely(!chain_step(walk, desc, flags, linked ? WIRE_DESC_F_INDIRECT : 0))) {
 			chain_walk_cut(walk, CHAIN_INDIRECT_REFUSED);
 			return;
 		}
-		chain_step(walk, desc.gpa, wire_desc_len(desc), flags);
-		idx++;
-		if (linked) {
-			if (!(flags & WIRE_DESC_F_NEXT))
-				return;
-			idx = wire_split_next(desc);
-			if (unlikely(idx >= cnt)) {
-				chain_walk_cut(walk, CHAIN_NEXT_OUT_OF_RANGE);
-				return;
-			}
-		} else if (idx == cnt) {
+		if (!linked) {
+			if (++at != end)
+				continue;
+			if (unlikely(cnt > bound))
+				chain_walk_cut(walk, CHAIN_TOO_LONG);
 			return;
 		}
+		if (!(flags & WIRE_DESC_F_NEXT))
+			return;
+		next = wire_split_next(desc);
+		if (unlikely(next >= cnt)) {
+			chain_walk_cut(walk, CHAIN_NEXT_OUT_OF_RANGE);
+			return;
+		}
+		if (unlikely(--left == 0)) {
+			chain_walk_cut(walk, CHAIN_TOO_LONG);
+			return;
+		}
+		at = &table[next];
 	}
-	chain_walk_cut(walk, CHAIN_TOO_LONG);
 }
 
-/* Feeds the indirect table that a descriptor refers to. */
-static ALWAYS_INLINE void chain_indirect(struct chain_walk *walk, const struct virtqueue *vq,
-					 uint64_t gpa, uint32_t len, const bool linked)
+/* Feeds the indirect table that a descriptor with those flags refers to. */
+static ALWAYS_INLINE void chain_indirect(struct chain_walk *walk, struct wire_desc_copy desc,
+					 uint32_t flags, const bool linked)
 {
-	const uint32_t cnt = len / WIRE_DESC_BYTES;
-	uint64_t avail_bytes = 0;
-	uint64_t end;
-	uint8_t *hva;
+	struct virtqueue *vq = walk->vq;
+	const uint32_t len = wire_desc_len(desc);
+	const uint8_t *hva;
 
-	if (unlikely(len - 1 >= vq->table_bytes_max || len % WIRE_DESC_BYTES != 0)) {
-		chain_walk_cut(walk, vq->table_bytes_max == 0 ? CHAIN_INDIRECT_REFUSED
-							      : CHAIN_INDIRECT_LENGTH);
-		return;
-	}
-	hva = chain_lookup(walk, gpa, &avail_bytes);
-	if (likely(hva && len <= avail_bytes && (uintptr_t)hva % sizeof(uint64_t) == 0))
-		chain_table(walk, gptr_from_hva(const struct wire_desc, hva), gpa, cnt, linked,
-			    false);
-	else if (hva && !overflow_add_u64(gpa, len - 1, &end))
-		CHAIN_SLOW(walk, chain_indirect_scattered(escaped, gpa, cnt, linked));
-	else
-		chain_walk_cut(walk, CHAIN_INDIRECT_ADDRESS);
+	/* Length 0 is too large as well. */
+	if (unlikely(flags & WIRE_DESC_F_NEXT) || unlikely(len - 1 >= vq->table_bytes_max) ||
+	    unlikely(len % WIRE_DESC_BYTES != 0) ||
+	    (unlikely(!chain_row_spans(&vq->row, desc.gpa, len)) &&
+	     !(chain_row_find(vq, desc.gpa) && chain_row_spans(&vq->row, desc.gpa, len))))
+		goto slow;
+	hva = vq->row.hva + (desc.gpa - vq->row.gpa);
+	if (unlikely((uintptr_t)hva % sizeof(uint64_t) != 0))
+		goto slow;
+	if (len > CACHE_LINE_BYTES)
+		prefetch_read(hva + CACHE_LINE_BYTES);
+	chain_table(walk, gptr_from_hva(const struct wire_desc, hva), len / WIRE_DESC_BYTES,
+		    linked);
+	chain_prefetch_header(walk);
+	return;
+slow:
+	CHAIN_SLOW(walk, chain_indirect_slow(escaped, desc, flags, linked));
 }
 
 /* False: starved. True: the slot is filled but for id and desc_cnt, which are the format's. */
-static ALWAYS_INLINE bool chain_walk_end(struct chain_walk *walk, struct virtqueue *vq)
+static ALWAYS_INLINE bool chain_walk_end(struct chain_walk *walk)
 {
 	struct vq_slot *slot = walk->slot;
 	uint16_t cnt;
 
-	if (unlikely(walk->error != CHAIN_OK)) {
+	slot->error = CHAIN_OK;
+	slot->tail_in = true;
+	if (unlikely(walk->failure->error != CHAIN_OK)) {
 		bool ended;
 
-		CHAIN_SLOW(walk, ended = chain_walk_end_slow(escaped, vq));
+		CHAIN_SLOW(walk, ended = chain_walk_end_slow(escaped));
 		if (!ended)
 			return false;
-	} else {
-		slot->tail_in = walk->phase != 0;
 	}
 	cnt = (uint16_t)(walk->iov - slot->iov);
-	if (unlikely(walk->phase == 0)) {
+	if (likely(walk->phase != 0)) {
+		slot->in_bytes = walk->total_bytes - slot->out_bytes;
+		slot->in_cnt = (uint16_t)(cnt - slot->out_cnt);
+	} else {
 		slot->out_bytes = walk->total_bytes;
 		slot->out_cnt = cnt;
+		slot->in_bytes = 0;
+		slot->in_cnt = 0;
+		slot->tail_in = false;
 	}
-	slot->in_bytes = walk->total_bytes - slot->out_bytes;
-	slot->in_cnt = (uint16_t)(cnt - slot->out_cnt);
 	slot->used_bytes = 0;
-	slot->error = walk->error;
-	slot->memory_gen = vq->memory_gen;
+	slot->memory_gen = walk->vq->memory_gen;
 	slot->done = false;
-	/* A request's header comes first: it is what the device reads next. */
-	prefetch_read(slot->iov->iov_base);
 	return true;
 }
 

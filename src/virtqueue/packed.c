@@ -148,128 +148,194 @@ static int packed_start(struct virtqueue *vq, const struct virtqueue_config *con
 	return 0;
 }
 
+/* Loads the head at pos. False: it is not available. */
+static ALWAYS_INLINE bool packed_load_head(const struct packed_queue *q, struct packed_pos pos,
+					   struct wire_desc_copy *copy)
+{
+	const struct wire_desc GUEST *desc = &q->desc[pos.idx];
+
+	copy->rest = gptr_load_le64_acquire(&desc->rest); /* PKD_AVAIL */
+	if ((wire_packed_flags(*copy) & AVAIL_USED) != packed_avail_bits(pos.wrap))
+		return false;
+	copy->gpa = gptr_load_le64(&desc->gpa);
+	return true;
+}
+
+static ALWAYS_INLINE bool packed_goes_on(struct wire_desc_copy desc)
+{
+	return wire_packed_flags(desc) & WIRE_DESC_F_NEXT;
+}
+
 /*
- * Loads heads as long as they are available and each is a chain by itself, so that the position
- * of the next is known; one that goes on ends the run. Starts the loads that the parser will need.
+ * Loads heads as long as they are available and chains by themselves, so that the position of the
+ * next is known. Starts the loads that the parser will need next. The first one is there already.
+ * A head that ends the run is loaded again later: what is judged is that later copy.
  */
-static ALWAYS_INLINE unsigned packed_load_run(struct packed_queue *q, struct chain_walk *walk,
-					      struct packed_run *run, unsigned max)
+static ALWAYS_INLINE unsigned packed_load_run(struct packed_queue *q, struct packed_run *run,
+					      unsigned max)
 {
 	struct packed_pos pos = q->next_avail;
 	unsigned cnt = 0;
 
-	while (cnt < max) {
-		const struct wire_desc GUEST *desc = &q->desc[pos.idx];
-		struct wire_desc_copy *copy = &run->desc[cnt];
-		uint64_t avail_bytes;
-		uint16_t flags;
-
-		copy->rest = gptr_load_le64_acquire(&desc->rest); /* PKD_AVAIL */
-		flags = wire_packed_flags(*copy);
-		if ((flags & AVAIL_USED) != packed_avail_bits(pos.wrap))
-			break;
-		copy->gpa = gptr_load_le64(&desc->gpa);
-		cnt++;
-		/* An indirect table, or a request's header. NULL does no harm. */
-		prefetch_read(chain_lookup(walk, copy->gpa, &avail_bytes));
-		if (flags & WIRE_DESC_F_NEXT)
+	do {
+		chain_prefetch(&q->vq, run->desc[cnt].gpa);
+		if (++cnt == max)
 			break;
 		pos = packed_advance(pos, 1, q->vq.size);
-	}
+	} while (packed_load_head(q, pos, &run->desc[cnt]) && !packed_goes_on(run->desc[cnt]));
 	return cnt;
 }
 
 /*
- * Feeds the chain that begins with desc at next_avail, and goes on to its last descriptor even
- * when the walk failed. Returns the number of its descriptors; 0: it has no end.
+ * Feeds the chain that begins with *desc at next_avail, and goes on to its last descriptor, which
+ * is *desc then, even when the walk failed. Returns the number of descriptors; 0: it has no end.
  */
 static ALWAYS_INLINE uint32_t packed_walk(struct packed_queue *q, struct chain_walk *walk,
-					  struct wire_desc_copy desc, uint16_t *id)
+					  struct wire_desc_copy *desc)
 {
-	struct packed_pos pos = q->next_avail;
+	const uint32_t size = q->vq.size;
+	uint32_t idx = q->next_avail.idx;
 	uint32_t cnt = 1;
 
 	for (;;) {
-		const uint16_t flags = wire_packed_flags(desc);
+		const uint32_t flags = wire_packed_flags(*desc);
 
-		if (flags & WIRE_DESC_F_INDIRECT) {
-			if (unlikely(flags & WIRE_DESC_F_NEXT))
-				chain_walk_cut(walk, CHAIN_INDIRECT_REFUSED);
-			else
-				chain_indirect(walk, &q->vq, desc.gpa, wire_desc_len(desc), false);
-		} else {
-			chain_step(walk, desc.gpa, wire_desc_len(desc), flags);
-		}
+		/* Some in the ring, the rest in a table: allowed, and not seen in the wild. */
+		if (unlikely(!chain_step(walk, *desc, flags, WIRE_DESC_F_INDIRECT)))
+			CHAIN_SLOW(walk, chain_indirect_seldom(escaped, *desc, flags, false));
 		if (!(flags & WIRE_DESC_F_NEXT))
-			break;
-		if (unlikely(cnt == q->vq.size))
+			return cnt;
+		if (unlikely(cnt == size))
 			return 0;
 		cnt++;
-		pos = packed_advance(pos, 1, q->vq.size);
-		desc = wire_desc_load(&q->desc[pos.idx]);
+		if (unlikely(++idx == size))
+			idx = 0;
+		*desc = wire_desc_load(&q->desc[idx]);
 	}
-	*id = wire_packed_id(desc);
-	return cnt;
 }
 
-/* Parses the chain at next_avail. NULL: the queue broke, or the walk starved. */
+/* Parses the chain of several descriptors at next_avail. NULL: the queue broke, or it starved. */
 static ALWAYS_INLINE struct vq_slot *
-packed_take_chain(struct packed_queue *q, struct chain_walk *walk, struct wire_desc_copy head)
+packed_take_chain(struct packed_queue *q, struct chain_walk *walk, struct wire_desc_copy desc)
 {
 	struct virtqueue *vq = &q->vq;
+	const uint32_t room = vq->size - q->desc_in_flight;
 	struct vq_slot *slot;
 	uint32_t desc_cnt;
-	uint16_t id;
 
-	if (unlikely(q->desc_in_flight == vq->size)) {
+	if (unlikely(room == 0)) {
 		virtqueue_break(vq, VIRTQUEUE_FAULT_AVAIL_JUMP);
 		return NULL;
 	}
 	slot = virtqueue_slot_peek(vq);
 	chain_walk_begin(walk, slot);
-	desc_cnt = packed_walk(q, walk, head, &id);
-	if (unlikely(!chain_walk_end(walk, vq)))
+	desc_cnt = packed_walk(q, walk, &desc);
+	chain_prefetch_header(walk);
+	if (unlikely(!chain_walk_end(walk)))
 		return NULL;
-	if (unlikely(desc_cnt == 0 || desc_cnt > vq->size - q->desc_in_flight ||
-		     virtqueue_id_claim(vq, id))) {
+	slot->id = wire_packed_id(desc);
+	if (unlikely(desc_cnt - 1 >= room) || unlikely(virtqueue_id_claim(vq, slot->id))) {
 		chain_iov_release(walk->pool, slot);
-		virtqueue_break(vq, desc_cnt == 0 ? VIRTQUEUE_FAULT_CHAIN_FRAMING
-				    : desc_cnt > vq->size - q->desc_in_flight
-					    ? VIRTQUEUE_FAULT_AVAIL_JUMP
-					    : VIRTQUEUE_FAULT_HEAD_IN_FLIGHT);
+		virtqueue_break(vq, desc_cnt == 0     ? VIRTQUEUE_FAULT_CHAIN_FRAMING
+				    : desc_cnt > room ? VIRTQUEUE_FAULT_AVAIL_JUMP
+						      : VIRTQUEUE_FAULT_HEAD_IN_FLIGHT);
 		return NULL;
 	}
-	virtqueue_slot_take(vq, slot, id);
+	virtqueue_slot_take(vq, slot);
 	slot->desc_cnt = (uint16_t)desc_cnt;
 	q->desc_in_flight += desc_cnt;
 	q->next_avail = packed_advance(q->next_avail, desc_cnt, vq->size);
 	return slot;
 }
 
+/* Parses chains of several descriptors, as long as there are such. */
+static NOINLINE unsigned packed_take_chains(struct packed_queue *q, struct chain_pool *pool,
+					    struct vq_slot **slots, unsigned max, bool *stop)
+{
+	struct chain_failure failure;
+	struct wire_desc_copy desc;
+	struct chain_walk walk;
+	unsigned n = 0;
+
+	chain_burst_begin(&walk, &q->vq, pool, &failure);
+	while (n < max && packed_load_head(q, q->next_avail, &desc)) {
+		if (!packed_goes_on(desc))
+			return n;
+		slots[n] = packed_take_chain(q, &walk, desc);
+		if (unlikely(!slots[n]))
+			break;
+		n++;
+	}
+	*stop = true;
+	return n;
+}
+
+/*
+ * Parses cnt chains of one descriptor, tables above all. There is room for them: see the caller.
+ * Returns how many it took; fewer: the queue broke, or the walk starved.
+ */
+static NOINLINE unsigned packed_take_run(struct packed_queue *q, struct chain_pool *pool,
+					 const struct packed_run *run, struct vq_slot **slots,
+					 unsigned cnt)
+{
+	struct virtqueue *vq = &q->vq;
+	struct chain_failure failure;
+	struct chain_walk walk;
+	unsigned n;
+
+	chain_burst_begin(&walk, vq, pool, &failure);
+	for (n = 0; n < cnt; n++) {
+		const struct wire_desc_copy desc = run->desc[n];
+		const uint32_t flags = wire_packed_flags(desc);
+		struct vq_slot *slot = virtqueue_slot_peek(vq);
+
+		chain_walk_begin(&walk, slot);
+		if (likely(flags & WIRE_DESC_F_INDIRECT))
+			chain_indirect(&walk, desc, flags, false);
+		else
+			chain_step(&walk, desc, flags, 0);
+		if (unlikely(!chain_walk_end(&walk)))
+			break;
+		slot->id = wire_packed_id(desc);
+		if (unlikely(virtqueue_id_claim(vq, slot->id))) {
+			chain_iov_release(pool, slot);
+			virtqueue_break(vq, VIRTQUEUE_FAULT_HEAD_IN_FLIGHT);
+			break;
+		}
+		virtqueue_slot_take(vq, slot);
+		slot->desc_cnt = 1;
+		slots[n] = slot;
+	}
+	q->desc_in_flight += n;
+	q->next_avail = packed_advance(q->next_avail, n, vq->size);
+	return n;
+}
+
 static unsigned packed_fetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot **slots,
 			     unsigned max)
 {
 	struct packed_queue *q = packed_of(vq);
-	struct chain_walk walk;
+	struct packed_run run;
+	bool stop = false;
 	unsigned n = 0;
-	unsigned cnt;
 
-	chain_burst_begin(&walk, vq, pool);
-	do {
-		struct packed_run run;
+	while (n < max && !stop && packed_load_head(q, q->next_avail, &run.desc[0])) {
+		const uint32_t room = vq->size - q->desc_in_flight;
+		unsigned cnt, got;
 
-		cnt = packed_load_run(q, &walk, &run, max - n);
-		for (unsigned i = 0; i < cnt; i++) {
-			struct vq_slot *slot = packed_take_chain(q, &walk, run.desc[i]);
-
-			if (unlikely(!slot)) {
-				cnt = 0;
-				break;
-			}
-			slots[n++] = slot;
+		if (packed_goes_on(run.desc[0])) {
+			n += packed_take_chains(q, pool, &slots[n], max - n, &stop);
+			continue;
 		}
-	} while (cnt > 0);
-	chain_burst_end(&walk, vq);
+		if (unlikely(room == 0)) {
+			virtqueue_break(vq, VIRTQUEUE_FAULT_AVAIL_JUMP);
+			break;
+		}
+		cnt = packed_load_run(q, &run, max - n < room ? max - n : room);
+		got = packed_take_run(q, pool, &run, &slots[n], cnt);
+		n += got;
+		stop = got < cnt;
+	}
 	return n;
 }
 

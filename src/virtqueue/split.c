@@ -23,9 +23,9 @@ struct split_queue {
 static_assert(offsetof(struct split_queue, vq) == 0, "the base comes first");
 
 /* What a burst took from the avail ring. */
-struct split_heads {
-	struct wire_desc_copy desc[VIRTQUEUE_BURST];
-	uint16_t id[VIRTQUEUE_BURST];
+struct split_head {
+	struct wire_desc_copy desc;
+	uint32_t id;
 };
 
 static ALWAYS_INLINE struct split_queue *split_of(struct virtqueue *vq)
@@ -82,107 +82,141 @@ static int split_start(struct virtqueue *vq, const struct virtqueue_config *conf
  * Loads up to max heads and the first descriptor of each, and starts the loads that the parser
  * will need next. What was loaded here is not loaded again.
  */
-static ALWAYS_INLINE unsigned split_load_heads(struct split_queue *q, struct chain_walk *walk,
-					       struct split_heads *heads, unsigned max)
+static ALWAYS_INLINE unsigned split_load_heads(struct split_queue *q, struct split_head *heads,
+					       unsigned max)
 {
+	const struct wire_desc GUEST *table = q->desc;
+	const struct le16 GUEST *ring = q->avail->ring;
+	const uint32_t size = q->vq.size;
+	const uint32_t begin = q->next_avail_idx;
 	/* AVAIL_PUB */
 	const uint16_t avail_idx = gptr_load_le16_acquire(&q->avail->idx);
-	const uint16_t pending = (uint16_t)(avail_idx - q->next_avail_idx);
+	const uint16_t pending = (uint16_t)(avail_idx - begin);
 	unsigned cnt;
 
 	if (pending == 0)
 		return 0;
-	if (unlikely(pending > q->vq.size)) {
+	if (unlikely(pending > size)) {
 		virtqueue_break(&q->vq, VIRTQUEUE_FAULT_AVAIL_JUMP);
 		return 0;
 	}
 	if (max > pending)
 		max = pending;
 	for (cnt = 0; cnt < max; cnt++) {
-		const uint16_t ring_idx = (uint16_t)(q->next_avail_idx + cnt) & q->mask;
-		const uint16_t id = gptr_load_le16(&q->avail->ring[ring_idx]);
+		const uint16_t id = gptr_load_le16(&ring[(begin + cnt) & (size - 1)]);
 
-		if (unlikely(id >= q->vq.size)) {
+		if (unlikely(id >= size)) {
 			virtqueue_break(&q->vq, VIRTQUEUE_FAULT_HEAD_RANGE);
 			break;
 		}
-		heads->id[cnt] = id;
-		prefetch_read((const void *)gptr_to_hva(&q->desc[id]));
+		heads[cnt].id = id;
+		prefetch_read((const void *)gptr_to_hva(&table[id]));
 	}
 	for (unsigned i = 0; i < cnt; i++) {
-		uint64_t avail_bytes;
-
-		heads->desc[i] = wire_desc_load(&q->desc[heads->id[i]]);
-		/* An indirect table, or a request's header. NULL does no harm. */
-		prefetch_read(chain_lookup(walk, heads->desc[i].gpa, &avail_bytes));
+		heads[i].desc = wire_desc_load(&table[heads[i].id]);
+		chain_prefetch(&q->vq, heads[i].desc.gpa);
 	}
 	return cnt;
 }
 
-/* Feeds the chain that begins with desc. */
+/* Feeds the chain that begins with desc, which is not indirect. */
 static ALWAYS_INLINE void split_walk(struct split_queue *q, struct chain_walk *walk,
 				     struct wire_desc_copy desc)
 {
-	const struct wire_desc GUEST *table = q->desc;
-	const uint32_t size = q->vq.size;
 	uint32_t left = q->vq.chain_max;
+	uint32_t next;
 
-	for (;;) {
-		const uint16_t flags = wire_split_flags(desc);
-		uint16_t next;
-
-		if (flags & WIRE_DESC_F_INDIRECT) {
-			if (unlikely(flags & WIRE_DESC_F_NEXT))
-				chain_walk_cut(walk, CHAIN_INDIRECT_REFUSED);
-			else
-				chain_indirect(walk, &q->vq, desc.gpa, wire_desc_len(desc), true);
-			return;
-		}
-		chain_step(walk, desc.gpa, wire_desc_len(desc), flags);
-		if (!(flags & WIRE_DESC_F_NEXT))
+	while (likely(chain_step(walk, desc, wire_split_flags(desc), WIRE_DESC_F_INDIRECT))) {
+		if (!(wire_split_flags(desc) & WIRE_DESC_F_NEXT))
 			return;
 		if (unlikely(--left == 0)) {
 			chain_walk_cut(walk, CHAIN_TOO_LONG);
 			return;
 		}
 		next = wire_split_next(desc);
-		if (unlikely(next >= size)) {
+		if (unlikely(next >= q->vq.size)) {
 			chain_walk_cut(walk, CHAIN_NEXT_OUT_OF_RANGE);
 			return;
 		}
-		desc = wire_desc_load(&table[next]);
+		desc = wire_desc_load(&q->desc[next]);
 	}
+	/* Some in the ring, the rest in a table: allowed, and not seen in the wild. */
+	CHAIN_SLOW(walk, chain_indirect_seldom(escaped, desc, wire_split_flags(desc), true));
+}
+
+/*
+ * Parses chains as long as all are in the ring, or all in tables, and tells when to stop. Two
+ * functions are made of it, each with what it needs in registers.
+ */
+static ALWAYS_INLINE unsigned split_take(struct split_queue *q, struct chain_pool *pool,
+					 const struct split_head *heads, unsigned cnt,
+					 struct vq_slot **slots, bool *stop, const bool tables)
+{
+	struct virtqueue *vq = &q->vq;
+	struct chain_failure failure;
+	struct chain_walk walk;
+	unsigned n;
+
+	chain_burst_begin(&walk, vq, pool, &failure);
+	for (n = 0; n < cnt; n++) {
+		const struct wire_desc_copy desc = heads[n].desc;
+		const uint32_t flags = wire_split_flags(desc);
+		const uint16_t id = (uint16_t)heads[n].id;
+		struct vq_slot *slot;
+
+		if (!(flags & WIRE_DESC_F_INDIRECT) == tables)
+			return n;
+		if (unlikely(virtqueue_id_claim(vq, id))) {
+			virtqueue_break(vq, VIRTQUEUE_FAULT_HEAD_IN_FLIGHT);
+			break;
+		}
+		slot = virtqueue_slot_peek(vq);
+		slot->id = id;
+		chain_walk_begin(&walk, slot);
+		if (tables)
+			chain_indirect(&walk, desc, flags, true);
+		else
+			split_walk(q, &walk, desc);
+		if (unlikely(!chain_walk_end(&walk))) {
+			virtqueue_id_release(vq, id);
+			break;
+		}
+		virtqueue_slot_take(vq, slot);
+		slots[n] = slot;
+	}
+	*stop = n < cnt;
+	return n;
+}
+
+static NOINLINE unsigned split_take_direct(struct split_queue *q, struct chain_pool *pool,
+					   const struct split_head *heads, unsigned cnt,
+					   struct vq_slot **slots, bool *stop)
+{
+	return split_take(q, pool, heads, cnt, slots, stop, false);
+}
+
+static NOINLINE unsigned split_take_tables(struct split_queue *q, struct chain_pool *pool,
+					   const struct split_head *heads, unsigned cnt,
+					   struct vq_slot **slots, bool *stop)
+{
+	return split_take(q, pool, heads, cnt, slots, stop, true);
 }
 
 static unsigned split_fetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot **slots,
 			    unsigned max)
 {
 	struct split_queue *q = split_of(vq);
-	struct split_heads heads;
-	struct chain_walk walk;
-	unsigned cnt, n;
+	struct split_head heads[VIRTQUEUE_BURST];
+	const unsigned cnt = split_load_heads(q, heads, max);
+	unsigned n = 0;
+	bool stop = false;
 
-	chain_burst_begin(&walk, vq, pool);
-	cnt = split_load_heads(q, &walk, &heads, max);
-	for (n = 0; n < cnt; n++) {
-		struct vq_slot *slot;
-
-		if (unlikely(virtqueue_id_claim(vq, heads.id[n]))) {
-			virtqueue_break(vq, VIRTQUEUE_FAULT_HEAD_IN_FLIGHT);
-			break;
-		}
-		slot = virtqueue_slot_peek(vq);
-		chain_walk_begin(&walk, slot);
-		split_walk(q, &walk, heads.desc[n]);
-		if (unlikely(!chain_walk_end(&walk, vq))) {
-			virtqueue_id_release(vq, heads.id[n]);
-			break;
-		}
-		virtqueue_slot_take(vq, slot, heads.id[n]);
-		slot->desc_cnt = 1;
-		slots[n] = slot;
+	while (n < cnt && !stop) {
+		if (wire_split_flags(heads[n].desc) & WIRE_DESC_F_INDIRECT)
+			n += split_take_tables(q, pool, &heads[n], cnt - n, &slots[n], &stop);
+		else
+			n += split_take_direct(q, pool, &heads[n], cnt - n, &slots[n], &stop);
 	}
-	chain_burst_end(&walk, vq);
 	q->next_avail_idx = (uint16_t)(q->next_avail_idx + n);
 	return n;
 }

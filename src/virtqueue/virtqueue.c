@@ -282,6 +282,14 @@ void virtqueue_prefer_node(struct virtqueue *vq, int node)
 	numa_prefer(vq, vq->map_bytes, node);
 }
 
+struct vq_slot *virtqueue_slot_fresh(struct virtqueue *vq)
+{
+	CHECK(vq->slots_fresh_idx < vq->size); /* as zeroes, so that nothing follows it */
+	vq->slots_free =
+		(struct vq_slot *)(void *)(vq->slots + vq->slots_fresh_idx++ * vq->slot_bytes);
+	return vq->slots_free;
+}
+
 static void order_push(struct virtqueue *vq, struct vq_slot *slot)
 {
 	slot->link = NULL;
@@ -313,13 +321,22 @@ unsigned virtqueue_fetch(struct virtqueue *vq, struct chain_pool *pool, struct v
 	return n;
 }
 
-/* To the used side, and the slots back to the free list. */
+/* What a completed chain still held, but for its slot. */
+static ALWAYS_INLINE void settle(struct virtqueue *vq, struct chain_pool *pool,
+				 struct vq_slot *slot)
+{
+	CHECK(!slot->done);
+	slot->done = true;
+	vq->gen_in_flight[slot->memory_gen]--;
+	if (unlikely(slot->iov_class != 0))
+		chain_iov_release(pool, slot);
+}
+
+/* To the used side. The slots are free already, but nothing has taken them yet. */
 static void publish(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
 {
 	if (likely(vq->attached))
 		vq->ops->publish(vq, slots, n);
-	for (unsigned i = 0; i < n; i++)
-		virtqueue_slot_put(vq, slots[i]);
 	vq->in_flight -= n;
 	stat_add(&vq->stats.completed, n);
 }
@@ -333,8 +350,11 @@ static void publish_in_order(struct virtqueue *vq)
 	do {
 		n = 0;
 		while (n < VIRTQUEUE_BURST && vq->order_head && vq->order_head->done) {
-			slots[n++] = vq->order_head;
-			vq->order_head = vq->order_head->link;
+			struct vq_slot *slot = vq->order_head;
+
+			slots[n++] = slot;
+			vq->order_head = slot->link;
+			virtqueue_slot_put(vq, slot);
 		}
 		if (n > 0)
 			publish(vq, slots, n);
@@ -347,19 +367,17 @@ void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq
 	if (n == 0)
 		return;
 	CHECK(n <= vq->in_flight);
-	for (unsigned i = 0; i < n; i++) {
-		struct vq_slot *slot = slots[i];
-
-		CHECK(!slot->done);
-		slot->done = true;
-		vq->gen_in_flight[slot->memory_gen]--;
-		if (unlikely(slot->iov_class != 0))
-			chain_iov_release(pool, slot);
-	}
-	if (vq->in_order)
+	if (unlikely(vq->in_order)) {
+		for (unsigned i = 0; i < n; i++)
+			settle(vq, pool, slots[i]);
 		publish_in_order(vq);
-	else
-		publish(vq, slots, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		settle(vq, pool, slots[i]);
+		virtqueue_slot_put(vq, slots[i]);
+	}
+	publish(vq, slots, n);
 }
 
 unsigned virtqueue_in_flight(const struct virtqueue *vq)

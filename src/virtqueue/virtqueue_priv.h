@@ -104,6 +104,9 @@ extern const struct virtqueue_ops packed_ops;
 /* Sticky; says so once, on the err fd and in the log. */
 COLD void virtqueue_break(struct virtqueue *vq, enum virtqueue_fault fault);
 
+/* Puts one that was never used on the empty free list. */
+COLD struct vq_slot *virtqueue_slot_fresh(struct virtqueue *vq);
+
 /* Marks an id as in flight; true when it was already. */
 static ALWAYS_INLINE bool virtqueue_id_claim(struct virtqueue *vq, uint16_t id)
 {
@@ -121,21 +124,15 @@ static ALWAYS_INLINE void virtqueue_id_release(struct virtqueue *vq, uint16_t id
 /* The slot that virtqueue_slot_take() will take. In flight are fewer than size: there is one. */
 static ALWAYS_INLINE struct vq_slot *virtqueue_slot_peek(struct virtqueue *vq)
 {
-	if (likely(vq->slots_free != NULL))
-		return vq->slots_free;
-	CHECK(vq->slots_fresh_idx < vq->size);
-	return (struct vq_slot *)(void *)(vq->slots + vq->slots_fresh_idx * vq->slot_bytes);
+	struct vq_slot *slot = vq->slots_free;
+
+	return likely(slot != NULL) ? slot : virtqueue_slot_fresh(vq);
 }
 
-/* The id is claimed already. */
-static ALWAYS_INLINE void virtqueue_slot_take(struct virtqueue *vq, struct vq_slot *slot,
-					      uint16_t id)
+/* The slot has its id, which is claimed. */
+static ALWAYS_INLINE void virtqueue_slot_take(struct virtqueue *vq, struct vq_slot *slot)
 {
-	if (likely(vq->slots_free != NULL))
-		vq->slots_free = slot->link;
-	else
-		vq->slots_fresh_idx++;
-	slot->id = id;
+	vq->slots_free = slot->link;
 }
 
 static ALWAYS_INLINE void virtqueue_slot_put(struct virtqueue *vq, struct vq_slot *slot)

@@ -1,24 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Micro benchmark: nanoseconds a request in virtqueue_fetch() and virtqueue_complete(), chains of
- * three descriptors in bursts of 32. Prints, asserts nothing; the driver's share is not counted.
+ * three descriptors. Prints, asserts nothing; the driver's share is not counted.
+ *
+ *   bench_virtqueue [RING [ROUNDS [BURST]]]
+ *
+ * RING is split, split-indirect, packed, packed-indirect or all. instructions.py runs it under
+ * callgrind and counts what happens within the two functions.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
 #include "driver.h"
 
-#define ROUND_CNT 200000u
 #define DATA_GPA (LOW_GPA + 0x300000)
 
-static void bench(bool packed, bool indirect)
+static const char *const ring_names[] = {"split", "split-indirect", "packed", "packed-indirect"};
+
+static void add_burst(struct driver *d, unsigned cnt)
+{
+	for (unsigned i = 0; i < cnt; i++) {
+		const uint64_t at = DATA_GPA + i * 8192;
+		const struct seg segs[] = {
+			{at, 16, false}, {at + 4096, 4096, true}, {at + 16, 1, true}};
+
+		driver_add(d, segs, 3);
+	}
+	driver_publish(d);
+}
+
+static void bench(unsigned ring, unsigned round_cnt, unsigned burst)
 {
 	const struct driver_opts opts = {
-		.packed = packed,
-		.indirect = indirect,
+		.packed = ring & 2,
+		.indirect = ring & 1,
 		.size = 256,
-		.start_idx = packed ? 0x8000 : 0,
+		.start_idx = ring & 2 ? 0x8000 : 0,
 	};
 	struct gmem *memory = driver_memory_new();
 	struct chain_pool *pool = chain_pool_new();
@@ -32,23 +52,16 @@ static void bench(bool packed, bool indirect)
 	config.slot_bytes = 320;
 	if (!pool || virtqueue_new(&config, &vq, NULL) < 0)
 		exit(1);
-	for (unsigned round = 0; round < ROUND_CNT; round++) {
+	for (unsigned round = 0; round < round_cnt; round++) {
 		struct vq_slot *slots[VIRTQUEUE_BURST];
 		uint64_t begin_ns;
 		uint32_t len;
 		uint16_t id;
 		unsigned n;
 
-		for (unsigned i = 0; i < VIRTQUEUE_BURST; i++) {
-			const uint64_t at = DATA_GPA + i * 8192;
-			const struct seg segs[] = {
-				{at, 16, false}, {at + 4096, 4096, true}, {at + 16, 1, true}};
-
-			driver_add(&d, segs, 3);
-		}
-		driver_publish(&d);
+		add_burst(&d, burst);
 		begin_ns = clock_now_ns();
-		n = virtqueue_fetch(vq, pool, slots, VIRTQUEUE_BURST);
+		n = virtqueue_fetch(vq, pool, slots, burst);
 		for (unsigned i = 0; i < n; i++)
 			slots[i]->used_bytes = 4097;
 		virtqueue_complete(vq, pool, slots, n);
@@ -56,17 +69,42 @@ static void bench(bool packed, bool indirect)
 		while (driver_get_used(&d, &id, &len))
 			;
 	}
-	printf("%-6s %-8s %5.1f ns a request\n", packed ? "packed" : "split",
-	       indirect ? "indirect" : "direct", (double)total_ns / ROUND_CNT / VIRTQUEUE_BURST);
+	printf("%-16s %5.1f ns a request, %llu requests\n", ring_names[ring],
+	       (double)total_ns / round_cnt / burst,
+	       (unsigned long long)virtqueue_stats(vq)->completed);
 	virtqueue_free(vq);
 	chain_pool_free(pool);
 	driver_fini(&d);
 	driver_memory_free(memory);
 }
 
-int main(void)
+/* 0 when it is no number of 1..max. */
+static unsigned parse_number(const char *text, unsigned max)
 {
-	for (unsigned i = 0; i < 4; i++)
-		bench(i & 2, i & 1);
-	return 0;
+	char *end;
+	const unsigned long v = strtoul(text, &end, 10);
+
+	return *end == '\0' && v >= 1 && v <= max ? (unsigned)v : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *ring = argc > 1 ? argv[1] : "all";
+	const unsigned round_cnt = argc > 2 ? parse_number(argv[2], 100000000) : 200000;
+	const unsigned burst = argc > 3 ? parse_number(argv[3], VIRTQUEUE_BURST) : VIRTQUEUE_BURST;
+	bool found = false;
+
+	for (unsigned i = 0; i < ARRAY_LEN(ring_names) && round_cnt && burst; i++) {
+		if (strcmp(ring, "all") != 0 && strcmp(ring, ring_names[i]) != 0)
+			continue;
+		bench(i, round_cnt, burst);
+		found = true;
+	}
+	if (found)
+		return 0;
+	fprintf(stderr,
+		"usage: %s [split|split-indirect|packed|packed-indirect|all [ROUNDS [BURST, at "
+		"most %u]]]\n",
+		argv[0], VIRTQUEUE_BURST);
+	return 2;
 }

@@ -315,8 +315,10 @@ static void check_slot(const struct vq_slot *slot)
 	MUST(in_bytes == slot->in_bytes);
 	MUST(!slot->tail_in || slot->in_cnt > 0);
 	MUST(slot->error != CHAIN_OK || slot->tail_in == (slot->in_cnt > 0));
-	MUST(slot->desc_cnt >= 1 && slot->desc_cnt <= run.config.size);
-	MUST(run.config.packed || slot->id < run.config.size);
+	if (run.config.packed)
+		MUST(slot->desc_cnt >= 1 && slot->desc_cnt <= run.config.size);
+	else
+		MUST(slot->id < run.config.size);
 }
 
 static void fetch(unsigned max)
