@@ -26,7 +26,7 @@ struct daemon {
 	struct worker **workers;
 	unsigned worker_cnt;
 	struct placer *placer;
-	struct api *api; /* NULL: none is wanted */
+	struct api *api;     /* NULL: none is wanted */
 	struct disk **disks; /* in the order of the configuration's */
 	unsigned disk_cnt;
 	unsigned shift;              /* of the next disk's queues over the workers */

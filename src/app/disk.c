@@ -91,7 +91,6 @@ int disk_open_storage(struct disk *disk, struct err *err)
 		.read_us = config->read_us,
 		.write_us = config->write_us,
 	};
-
 	int rc = storage_open(&options, &disk->storage, err);
 
 	if (rc == 0 && config_disk_given(config, "rq-affinity"))

@@ -76,7 +76,7 @@ void rig_add(struct rig *rig, const char *spec, int status, const char *line);
 void rig_remove(struct rig *rig, const char *name, int status, const char *line);
 void rig_resize(struct rig *rig, const char *name, const char *size, int status, const char *line);
 
-/* A guest of a disk: reads on all its queues, one request each at a time, until it is told to end. */
+/* A guest of a disk: reads on all its queues, one at a time on each, until it is told to end. */
 struct guest {
 	pthread_t thread;
 	char path[RIG_PATH_BYTES];

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/signals.h"
@@ -47,6 +48,33 @@ int __wrap_placer_set(struct placer *placer, struct placed *placed,
 		fail_placer.join = join;
 	}
 	return __real_placer_set(placer, placed, settings, join, err);
+}
+
+/* A block device's rq_affinity, as sysfs would show it. */
+static int host_affinity = 1;
+
+int __wrap_storage_affinity_read(struct storage *storage, struct storage_affinity **out,
+				 struct err *err);
+int __wrap_storage_set_rq_affinity(struct storage *storage, int value, struct err *err);
+
+int __wrap_storage_affinity_read(struct storage *storage, struct storage_affinity **out,
+				 struct err *err)
+{
+	(void)storage;
+	if (host_affinity < 0)
+		return err_set(err, ENODEV, "rq-affinity: there is no block device");
+	*out = calloc(1, sizeof(**out));
+	assert_non_null(*out);
+	(*out)->rq_affinity = host_affinity;
+	return 0;
+}
+
+int __wrap_storage_set_rq_affinity(struct storage *storage, int value, struct err *err)
+{
+	(void)storage;
+	(void)err;
+	host_affinity = value;
+	return 0;
 }
 
 static void begin(struct rig *rig)
@@ -283,6 +311,40 @@ static void test_no_such_disk(void **state)
 	rig_stop(&rig);
 }
 
+static void test_rq_affinity(void **state)
+{
+	char spec[160];
+	struct rig rig;
+
+	(void)state;
+	host_affinity = 1;
+	rig_prepare(&rig);
+	rig_image(&rig, "f", 1 << 20);
+	snprintf(spec, sizeof(spec), "f,path=%s,cache=writeback", rig_path(&rig, "f", "raw"));
+	rig_disk(&rig, spec);
+	rig_start(&rig);
+	assert_int_equal(host_affinity, 1);
+	rig_set_disk(&rig, "f", "{'rq-affinity': 2}", 0, NULL);
+	assert_int_equal(host_affinity, 2);
+	rig_set_disk(&rig, "f", "{'rq-affinity': 0}", 0, NULL);
+	assert_int_equal(host_affinity, 0);
+	rig_set_disk(&rig, "f", "{'rq-affinity': 3}", -EINVAL,
+		     "disks[0].rq-affinity: 3 is above the maximum of 2 (allowed: 0 to 2)");
+	/* What it was before us. */
+	rig_set_disk(&rig, "f", "{'rq-affinity': null}", 0, NULL);
+	assert_int_equal(host_affinity, 1);
+	fail_placer.at_once = ENOMEM;
+	rig_set_disk(&rig, "f", "{'rq-affinity': 2, 'placement': 'off'}", -ENOMEM,
+		     "disks[0]: no memory for the placement");
+	assert_int_equal(host_affinity, 1);
+	host_affinity = -1;
+	rig_set_disk(&rig, "f", "{'rq-affinity': 2}", -EINVAL,
+		     "disks[0].rq-affinity: there is no block device");
+	assert_false(config_disk_given(rig.config.disks[0], "rq-affinity"));
+	assert_agreement(&rig);
+	rig_stop(&rig);
+}
+
 #define CHANGE "{'poll': 'never', 'placement': 'fixed', 'coalesce.mode': 'static'}"
 
 /* One disk of the daemon's cannot have it: none has it. */
@@ -370,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_workers_of_disk),
 		cmocka_unit_test(test_set_daemon),
 		cmocka_unit_test(test_no_such_disk),
+		cmocka_unit_test(test_rq_affinity),
 		cmocka_unit_test(test_failure_is_taken_back),
 		cmocka_unit_test(test_order),
 	};
