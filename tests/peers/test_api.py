@@ -1,0 +1,501 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A running pariod, looked at and changed through its HTTP API and through the command pario.
+
+Keys and counters come from the API's own descriptions, so that a new one is tested the day it
+exists. Every test ends the daemon and wants status 0 from it, which a sanitizer's report is not.
+usage: test_api.py PARIOD PARIO PARIO-BENCH [TEST]...
+"""
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import unittest
+
+import pariod_rig
+from pariod_rig import DEADLINE_SECONDS, wait_until
+
+PROGRAMS = {}
+CPUS = sorted(os.sched_getaffinity(0))[-2:]
+CPU_LIST = ",".join(map(str, CPUS))
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP to a UNIX socket."""
+
+    def __init__(self, path):
+        super().__init__("pariod", timeout=DEADLINE_SECONDS)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(DEADLINE_SECONDS)
+        self.sock.connect(str(self.path))
+
+
+def flat(tree, prefix=""):
+    """Nested keys with a dot."""
+    values = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            values.update(flat(value, f"{prefix}{key}."))
+        else:
+            values[prefix + key] = value
+    return values
+
+
+class Case(pariod_rig.Case):
+    """A daemon with one disk and an API."""
+
+    disks = ("vda,backend=null,size=1G,socket=vda.sock",)
+
+    def setUp(self):
+        super().setUp()
+        self.api = self.dir / "api.sock"
+        arguments = ["--api", self.api, "--workers", CPU_LIST]
+        for disk in self.disks:
+            arguments += ["--disk", disk]
+        self.daemon = self.start(*arguments)
+
+    def tearDown(self):
+        self.assertEqual(self.daemon.end(), 0, self.daemon.text())
+        self.assertFalse(self.api.exists(), "the API's socket is left behind")
+
+    def ask(self, method, path, body=None):
+        """Status and document."""
+        connection = Connection(self.api)
+        text = json.dumps(body) if body is not None else None
+        connection.request(method, path, text)
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+        connection.close()
+        if answer.status >= 400:
+            self.assertEqual(list(document), ["errors"])
+            self.assertTrue(document["errors"])
+            for line in document["errors"]:
+                self.assertNotIn("\n", line)
+        return answer.status, document
+
+    def get(self, path):
+        status, document = self.ask("GET", path)
+        self.assertEqual(status, 200, document)
+        return document
+
+    def refused(self, status, words, method, path, body=None):
+        got, document = self.ask(method, path, body)
+        self.assertEqual(got, status, document)
+        for word in [words] if isinstance(words, str) else words:
+            self.assertIn(word, " ".join(document["errors"]))
+
+    def pario(self, *arguments, environment=None):
+        """Status, standard output, lines of standard error."""
+        done = subprocess.run([PROGRAMS["pario"], *map(str, arguments)], cwd=self.dir,
+                              env={**os.environ, "PARIO_API": str(self.api),
+                                   **(environment or {})},
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=DEADLINE_SECONDS, check=False)
+        return (done.returncode, done.stdout.decode(),
+                done.stderr.decode("utf-8", "replace").splitlines())
+
+    def run_pario(self, *arguments):
+        status, out, lines = self.pario(*arguments)
+        self.assertEqual((status, lines), (0, []), (arguments, out))
+        return out
+
+    def bench(self, disk, *arguments):
+        """pario-bench on a disk's socket, in the background."""
+        # pylint: disable-next=consider-using-with
+        process = subprocess.Popen(
+            [PROGRAMS["bench"], "blk", str(self.dir / f"{disk}.sock"), "--rw", "randread",
+             "--bs", "4k", "--iodepth", "4", "--queues", "2", *map(str, arguments)],
+            cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+
+        def end():
+            process.kill()
+            process.wait()
+        self.addCleanup(end)
+        return process
+
+
+class Looking(Case):
+    def test_every_route_answers(self):
+        root = self.get("/v1")
+        self.assertEqual(root["pid"], self.daemon.popen.pid)
+        self.assertEqual((root["disks"], root["workers"]), (1, len(CPUS)))
+        looking = [route["path"] for route in root["routes"] if route["method"] == "GET"]
+        self.assertGreater(len(looking), 7)
+        for path in looking:
+            self.get(path.replace("NAME", "vda"))
+        self.assertEqual(stat.S_IMODE(os.stat(self.api).st_mode), 0o600)
+
+    def test_what_is_not_there(self):
+        self.refused(404, "there is no /v2", "GET", "/v2")
+        self.refused(404, "\"vdb\"", "GET", "/v1/disks/vdb")
+        self.refused(404, "\"vdb\"", "DELETE", "/v1/disks/vdb")
+        self.refused(404, "\"vdb\"", "PATCH", "/v1/disks/vdb", {"poll": "never"})
+        self.refused(404, "\"vdb\"", "POST", "/v1/disks/vdb/resize", {"size": "1G"})
+        self.refused(405, "allowed: GET, PATCH", "PUT", "/v1/daemon", {})
+        self.refused(400, "size", "POST", "/v1/disks/vda/resize", {"size": []})
+        self.refused(400, "size", "POST", "/v1/disks/vda/resize", {"size": "1G", "x": 1})
+
+    def test_schema_is_that_of_the_command(self):
+        self.assertEqual(self.get("/v1/schema"), json.loads(self.run_pario("schema", "--json")))
+
+    def test_every_counter_is_described(self):
+        rows = {(row["object"], row["group"], row["name"]): row
+                for row in self.get("/v1/counters")["counters"]}
+        self.assertGreater(len(rows), 60)
+        for row in rows.values():
+            self.assertIn(row["kind"], ("counter", "gauge"))
+            self.assertTrue(row["help"].endswith("."), row)
+        stats = self.get("/v1/stats")
+        shown = {("disk", group, name) for disk in stats["disks"]
+                 for group, counters in disk["counters"].items() for name in counters}
+        shown |= {("worker", "worker", name) for worker in stats["workers"]
+                  for name in worker["counters"]}
+        self.assertEqual(shown, set(rows))
+
+    def test_every_key_is_shown(self):
+        schema = self.get("/v1/schema")
+        self.assertEqual(set(flat(self.get("/v1/disks/vda")["config"])),
+                         {row["key"] for row in schema["disks"]})
+        self.assertEqual(set(flat(self.get("/v1/daemon")["config"])),
+                         {row["key"] for row in schema["daemon"]})
+
+    def test_command(self):
+        self.assertEqual(json.loads(self.run_pario("list", "--json")), self.get("/v1/disks"))
+        self.assertEqual(self.run_pario("list").split()[7:12],
+                         ["vda", "disk", "waiting", "null", "1G"])
+        self.assertEqual(json.loads(self.run_pario("--json", "show", "vda"))["config"],
+                         self.get("/v1/disks/vda")["config"])
+        self.assertIn("no queue has run yet", self.run_pario("show", "vda"))
+        self.assertIn("poll-max-us", self.run_pario("show", "daemon"))
+        self.assertIn("vda", self.run_pario("stats"))
+        self.assertEqual(len(self.run_pario("workers").splitlines()), 1 + len(CPUS))
+        self.assertEqual(list(json.loads(self.run_pario("stats", "vda", "--json"))), ["disks"])
+        status, out, lines = self.pario("stats", "vdb")
+        self.assertEqual((status, out, lines), (1, "", ["pario: there is no disk \"vdb\""]))
+        status, _, lines = self.pario("show", "v/d?b")
+        self.assertEqual((status, len(lines)), (1, 1))
+        for wrong in (["list", "x"], ["show"], ["set", "vda"], ["set", "vda", "poll"],
+                      ["add", "vdb,backend=null"], ["add", "disk", "backend=null"], ["remove"],
+                      ["resize", "vda"], ["nonsense"], ["--nonsense"], ["--api"], []):
+            with self.subTest(wrong=wrong):
+                self.assertEqual(self.pario(*wrong)[0], 2)
+
+    def test_no_daemon(self):
+        status, out, lines = self.pario("--api", "nobody.sock", "list")
+        self.assertEqual((status, out, len(lines)), (1, "", 1))
+        self.assertIn("no daemon answers on nobody.sock: No such file or directory (start pariod "
+                      "with api=nobody.sock", lines[0])
+        status, _, lines = self.pario("list", environment={"PARIO_API": "elsewhere.sock"})
+        self.assertEqual(status, 1)
+        self.assertIn("elsewhere.sock", lines[0])
+
+
+class Setting(Case):
+    """Every key, with values that it takes and values that it does not."""
+
+    disks = ("vda,path=vda.raw,size=1M,socket=vda.sock", "vdb,backend=null,size=1G,socket=vdb.sock")
+
+    def start(self, *arguments, **options):
+        """The image must be there before the daemon."""
+        self.image("vda.raw")
+        return super().start(*arguments, **options)
+
+    def good_values(self, row, now):
+        """Two values of the row's type that differ from the one it has."""
+        kind = row["type"]
+        if kind == "boolean":
+            values = [not now]
+        elif kind == "choice":
+            values = row["choices"]
+        elif kind in ("integer", "descriptor", "size"):
+            values = [value for value in (row["minimum"], row["minimum"] + 1, row["maximum"])
+                      if kind != "size" or value % 512 == 0]
+        elif kind == "cpu-list":
+            values = [str(cpu) for cpu in CPUS]
+        elif kind == "cpu-order":
+            values = [",".join(map(str, reversed(CPUS))), str(CPUS[0])]
+        else:
+            values = {"mode": ["0660"], "name": ["other"], "text": ["other"], "path": ["other"],
+                      "user": [0], "group": [0]}[kind]
+        return [value for value in values if value != now][:2]
+
+    def bad_values(self, row):
+        kind = row["type"]
+        values = [[], [1], {}, {"a": {"b": 1}}, ""]
+        values += {"boolean": ["perhaps", 2], "choice": ["zzz", 7, True],
+                   "cpu-list": ["9999", "3-", "x"], "cpu-order": ["x", "1-", "-"]}.get(kind, [])
+        if kind == "integer":
+            values += [row["maximum"] + 1, -1, 1.5, "x", "0x10", 10 ** 18, True]
+        return values
+
+    def path_of(self, name):
+        return "/v1/daemon" if name == "daemon" else f"/v1/disks/{name}"
+
+    def state(self, name):
+        return self.get(self.path_of(name))["config"]
+
+    def set_both_ways(self, name, key, value):
+        """(done, errors) of the API; the command, asked the same after, must agree."""
+        status, document = self.ask("PATCH", self.path_of(name), {key: value})
+        after = self.state(name)
+        if status == 200:
+            self.assertEqual(document["config"], after)
+            self.assertEqual(flat(after)[key], value)
+        if not isinstance(value, (list, dict)) and value not in ("", None):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            code, out, lines = self.pario("set", name, f"{key}={text}")
+            self.assertEqual(code, 0 if status == 200 else 1, (key, value, lines))
+            self.assertEqual(lines, [f"pario: {line}" for line in document.get("errors", [])])
+            self.assertEqual(out, f"{name} is changed\n" if code == 0 else "")
+            self.assertEqual(self.state(name), after)
+        return status, document.get("errors", [])
+
+    def check_key(self, name, row):
+        key = row["key"]
+        before = self.state(name)
+        for value in self.good_values(row, flat(before)[key]):
+            with self.subTest(name=name, key=key, good=value):
+                status, errors = self.set_both_ways(name, key, value)
+                if not row["runtime"]:
+                    self.assertEqual(status, 400)
+                    self.assertIn(f".{key}: cannot be changed while it runs", errors[0])
+                elif key == "rq-affinity":
+                    # The machine may have no block device that can be asked.
+                    self.assertIn(status, (200, 400))
+                else:
+                    self.assertEqual((status, errors), (200, []))
+                if status != 200:
+                    self.assertEqual(self.state(name), before)
+        now = self.state(name)
+        for value in self.bad_values(row):
+            with self.subTest(name=name, key=key, bad=value):
+                status, errors = self.set_both_ways(name, key, value)
+                self.assertEqual(status, 400, errors)
+                self.assertIn(key.split(".")[0], errors[0])
+                self.assertEqual(self.state(name), now)
+        if row["runtime"] and key != "rq-affinity":
+            with self.subTest(name=name, key=key, given_back=True):
+                self.assertEqual(self.ask("PATCH", self.path_of(name), {key: None})[0], 200)
+                self.assertEqual(self.state(name), before)
+                self.run_pario("set", name, f"{key}=")
+                self.assertEqual(self.state(name), before)
+
+    def check_all(self, name, table):
+        rows = self.get("/v1/schema")[table]
+        self.assertGreater(sum(row["runtime"] for row in rows), 5)
+        for row in rows:
+            self.check_key(name, row)
+
+    def test_every_key_of_a_disk(self):
+        self.check_all("vda", "disks")
+
+    def test_every_key_of_a_disk_that_is_served(self):
+        process = self.bench("vdb", "--runtime", 600)
+        wait_until(lambda: self.get("/v1/disks/vdb")["counters"]["ring"]["completed"] > 1000,
+                   "the disk is served")
+        self.check_all("vdb", "disks")
+        self.assertIsNone(process.poll(), "the front end has ended")
+        seen = self.get("/v1/disks/vdb")["counters"]["ring"]["completed"]
+        wait_until(lambda: self.get("/v1/disks/vdb")["counters"]["ring"]["completed"] > seen,
+                   "the disk is still served")
+
+    def test_every_key_of_the_daemon(self):
+        self.check_all("daemon", "daemon")
+
+    def test_disks_follow_the_daemon(self):
+        self.run_pario("set", "vda", "poll-max-us=7")
+        self.run_pario("set", "daemon", "poll-max-us=9", "poll=never")
+        self.assertEqual(flat(self.state("vda"))["poll-max-us"], 7)
+        self.assertEqual(flat(self.state("vdb"))["poll-max-us"], 9)
+        self.assertEqual(flat(self.state("vda"))["poll"], "never")
+
+    def test_all_or_nothing(self):
+        before = self.state("vda")
+        status, _, lines = self.pario("set", "vda", "poll=never", "poll-max-us=x", "queues=1",
+                                      "nonsense=1")
+        self.assertEqual((status, len(lines)), (1, 3), lines)
+        self.assertIn("unknown key", " ".join(lines))
+        self.assertEqual(self.state("vda"), before)
+
+    def test_what_is_shown_can_be_given(self):
+        for name, table in (("vda", "disks"), ("daemon", "daemon")):
+            runtime = [row["key"] for row in self.get("/v1/schema")[table] if row["runtime"]]
+            before = self.state(name)
+            changes = {key: value for key, value in flat(before).items() if key in runtime}
+            status, document = self.ask("PATCH", self.path_of(name), changes)
+            self.assertEqual(status, 200, document)
+            self.assertEqual(self.state(name), before)
+
+    def test_nested(self):
+        self.ask("PATCH", "/v1/disks/vda", {"coalesce": {"mode": "static", "packets": 3}})
+        self.assertEqual(self.state("vda")["coalesce"]["packets"], 3)
+        self.assertEqual(self.state("vda")["coalesce"]["mode"], "static")
+
+
+class ComingAndGoing(Case):
+    def completed(self, name):
+        return self.get(f"/v1/disks/{name}")["counters"]["ring"]["completed"]
+
+    def test_added_served_and_removed(self):
+        self.assertEqual(self.run_pario("add", "disk",
+                                        "new,backend=ram,size=16M,socket=new.sock"),
+                         "new is added\n")
+        self.assertEqual([disk["name"] for disk in self.get("/v1/disks")["disks"]],
+                         ["vda", "new"])
+        process = self.bench("new", "--runtime", 600)
+        wait_until(lambda: self.completed("new") > 1000, "the new disk is served")
+        disk = self.get("/v1/disks/new")
+        self.assertEqual(disk["state"], "connected")
+        self.assertEqual(disk["front_end_pid"], process.pid)
+        self.assertEqual([queue["state"] for queue in disk["queues"]], ["running"] * 2)
+        for queue in disk["queues"]:
+            self.assertIn(queue["cpu"], CPUS)
+            self.assertEqual(CPUS[queue["worker"]], queue["cpu"])
+            self.assertGreater(queue["latency"]["count"], 0)
+            self.assertEqual(sum(bucket[1] for bucket in queue["latency"]["buckets"]) > 0, True)
+        self.assertEqual(sum(worker["queues"] for worker in self.get("/v1/workers")["workers"]), 2)
+        self.assertIn("running", self.run_pario("show", "new"))
+        seen = self.completed("new")
+        wait_until(lambda: self.completed("new") > seen, "its counters move")
+        # While it is busy.
+        self.assertEqual(self.run_pario("remove", "new"), "new is removed\n")
+        self.assertFalse((self.dir / "new.sock").exists())
+        self.assertEqual([disk["name"] for disk in self.get("/v1/disks")["disks"]], ["vda"])
+        self.refused(404, "\"new\"", "GET", "/v1/disks/new")
+        process.wait(DEADLINE_SECONDS)
+        # The name and the socket are free again.
+        status, document = self.ask("POST", "/v1/disks", {
+            "name": "new", "backend": "null", "size": 1 << 20, "socket": "new.sock",
+            "features": {"packed": False}})
+        self.assertEqual(status, 201, document)
+        self.assertFalse(document["config"]["features"]["packed"])
+
+    def test_what_cannot_be_added(self):
+        for spec, words in (
+                ("vda,backend=null,size=1M,socket=b.sock", "\"vda\" is already the name"),
+                ("b,backend=null,size=1M,socket=vda.sock", "is already the socket"),
+                ("b,backend=null,size=1M", "no front end can reach it"),
+                ("b,path=none.raw,socket=b.sock", "none.raw does not exist"),
+                ("b,backend=null,size=x,socket=b.sock", "size: \"x\" is not a size"),
+                ("b,nonsense=1", "unknown key"),
+                ("b b,backend=null,size=1M,socket=b.sock", "a letter that is not allowed")):
+            with self.subTest(spec=spec):
+                status, out, lines = self.pario("add", "disk", spec)
+                self.assertEqual((status, out), (1, ""), lines)
+                self.assertIn(words, " ".join(lines))
+                self.assertEqual(len(self.get("/v1/disks")["disks"]), 1)
+                self.assertFalse((self.dir / "b.sock").exists())
+
+    def test_a_comma_in_a_value(self):
+        self.image("a,b.raw")
+        self.run_pario("add", "disk", "b,path=a,,b.raw,socket=b,,1.sock")
+        config = self.get("/v1/disks/b")["config"]
+        self.assertEqual((config["path"], config["socket"]), ("a,b.raw", "b,1.sock"))
+        self.run_pario("remove", "b")
+
+    def test_resize(self):
+        self.image("b.raw")
+        self.run_pario("add", "disk", "b,path=b.raw,socket=b.sock")
+        self.assertEqual(self.run_pario("resize", "b", "2M"), "b is resized\n")
+        self.assertEqual(self.get("/v1/disks/b")["capacity_bytes"], 2 << 20)
+        self.assertEqual((self.dir / "b.raw").stat().st_size, 2 << 20)
+        for size in ("1M", "x", "0", ""):
+            status, _, lines = self.pario("resize", "b", size)
+            self.assertEqual((status, len(lines)), (1, 1), lines)
+            self.assertEqual(self.get("/v1/disks/b")["capacity_bytes"], 2 << 20)
+        self.refused(400, "only a disk of backend file", "POST", "/v1/disks/vda/resize",
+                     {"size": "2G"})
+
+    def test_all_may_go(self):
+        self.run_pario("remove", "vda")
+        self.assertEqual(self.get("/v1/disks")["disks"], [])
+        self.assertEqual(self.run_pario("list").split()[0], "NAME")
+        self.get("/v1/counters")
+
+
+class Hostile(Case):
+    def still_serves(self):
+        self.assertEqual(len(self.get("/v1/disks")["disks"]), 1)
+
+    def send(self, data):
+        """Sends, reads what comes, and leaves."""
+        connection = self.connect(self.api)
+        connection.settimeout(0.2)
+        try:
+            connection.sendall(data)
+            connection.recv(65536)
+        except OSError:
+            pass
+        connection.close()
+
+    def test_garbage(self):
+        source = random.Random(3)
+        for size in (1, 2, 10, 100, 1000, 100000):
+            self.send(source.randbytes(size))
+            self.send(b"GET " + source.randbytes(size) + b" HTTP/1.1\r\n\r\n")
+            self.send(b"PATCH /v1/disks/vda HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                      % size + source.randbytes(size))
+        self.send(b"GET /v1 HTTP/1.1\r\nX: " + b"h" * 1000000 + b"\r\n\r\n")
+        self.send(b"GET /v1 HTTP/1.1\r\n" + b"X: y\r\n" * 100000 + b"\r\n")
+        self.still_serves()
+
+    def test_many_connections(self):
+        connections = []
+        for i in range(200):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.addCleanup(connection.close)
+            connection.setblocking(False)
+            try:
+                connection.connect(str(self.api))
+                connection.send(b"GET /v1/stats HTTP/1.1\r\nHost: x\r\n" + b"\r\n" * (i % 2))
+            except BlockingIOError:
+                pass
+            connections.append(connection)
+        for connection in connections:
+            connection.close()
+        self.still_serves()
+
+    def test_leaving_while_it_waits(self):
+        for i in range(50):
+            path = b"/v1/disks/vda" if i % 2 else b"/v1/daemon"
+            connection = self.connect(self.api)
+            connection.sendall(b"PATCH " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n"
+                               b"\r\n{\"poll\":\"never\"}")
+            connection.close()
+        self.still_serves()
+
+    def test_the_end_with_clients(self):
+        """tearDown ends the daemon with all of these there."""
+        self.bench("vda", "--runtime", 600)
+        for request in (b"", b"GET /v1", b"GET /v1/stats HTTP/1.1\r\nHost: x\r\n\r\n",
+                        b"DELETE /v1/disks/vda HTTP/1.1\r\nHost: x\r\n\r\n"):
+            self.connect(self.api).sendall(request)
+
+    def test_second_daemon(self):
+        self.refuse("daemon.api: somebody listens on", "--api", self.api, "--workers", CPUS[0],
+                    "--disk", "x,backend=null,size=1M,socket=x.sock")
+        self.daemon.send(signal.SIGHUP)
+        self.still_serves()
+
+
+def main():
+    if len(sys.argv) < 4:
+        sys.exit(f"usage: {sys.argv[0]} PARIOD PARIO PARIO-BENCH [TEST]...")
+    pariod_rig.Case.program = os.path.abspath(sys.argv.pop(1))
+    PROGRAMS["pario"] = os.path.abspath(sys.argv.pop(1))
+    PROGRAMS["bench"] = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
+
+
+if __name__ == "__main__":
+    main()
