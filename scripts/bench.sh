@@ -1,12 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # `make bench`: pario beside its peers on this machine, in turns, as ratios. Nothing is asserted.
+# usage: scripts/bench.sh [BUILD] [CASE...] [--pairs N] [--runtime SECONDS]
+# Without a case: the micro-benchmarks and all cases (tests/bench/compare.py --help lists them).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+build=build
+if [ -f "${1:-}/build.ninja" ]; then
+	build=$1
+	shift
+fi
 scripts/setup.sh build check
-echo "== micro-benchmarks"
-"${1:-build}"/tests/bench/bench_virtqueue
-echo "== instructions"
-python3 tests/bench/instructions.py "${1:-build}"
-echo "== peers"
-exec python3 tests/bench/compare.py "${1:-build}" "${@:2}"
+export PYTHONDONTWRITEBYTECODE=1
+case ${1:---} in
+--*)
+	echo "== micro-benchmarks"
+	"$build"/tests/bench/bench_virtqueue
+	echo "== instructions"
+	python3 tests/bench/instructions.py "$build"
+	echo "== peers"
+	;;
+esac
+exec python3 tests/bench/compare.py "$build" "$@"
