@@ -276,6 +276,7 @@ def moves(rig):
 
     def measure(moving):
         done, errors, count = threading.Event(), [], 0
+        Api(sock).call("PATCH", "/v1/disks/d", {"workers": cpus[0]})
 
         def mover():
             nonlocal count

@@ -145,6 +145,8 @@ static const char *affinity_find(const struct figures *f)
 	if (f->machine.block_queues < 2)
 		return "the block device below the file has fewer than two hardware queues, or is "
 		       "not known";
+	if (f->machine.rq_affinity < 0 || access(f->machine.rq_affinity_path, W_OK) < 0)
+		return "rq_affinity of the block device cannot be written; it takes root";
 	snprintf(err_path, sizeof(err_path), "%s/help.err", f->tmp);
 	args_add(&args, "%s", f->daemon);
 	args_add(&args, "--help");
@@ -273,6 +275,19 @@ static int results_write(const struct figures *f)
 	return BENCH_FAILED;
 }
 
+/* Points have set it as their step wants it. */
+static void rq_affinity_restore(const struct figures *f)
+{
+	FILE *file;
+
+	if (!f->plan.cnt || f->input.no_affinity)
+		return;
+	file = fopen(f->machine.rq_affinity_path, "we");
+	if (!file || fprintf(file, "%d\n", f->machine.rq_affinity) < 0 || fclose(file) != 0)
+		fprintf(stderr, "pario-bench: %s: cannot be set back to %d: %s\n",
+			f->machine.rq_affinity_path, f->machine.rq_affinity, strerror(errno));
+}
+
 static void clean_up(struct figures *f)
 {
 	static const char *const name[] = {"server.err", "load.err", "version.err", "help.err",
@@ -285,6 +300,7 @@ static void clean_up(struct figures *f)
 	}
 	if (f->tmp[0])
 		(void)rmdir(f->tmp);
+	rq_affinity_restore(f);
 	if (!f->opts.file && f->file[0])
 		(void)unlink(f->file);
 	plan_free(&f->plan);

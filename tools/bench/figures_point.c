@@ -21,7 +21,7 @@
 #define START_LOOK_MS 2
 /* Beyond its runtime: start-up, and a queue of 256 on a slow disk. */
 #define LOAD_SPARE_S 40
-#define ATTEMPTS 5
+#define ATTEMPTS 7
 
 __attribute__((format(printf, 2, 3))) static void fail(struct point *p, const char *fmt, ...)
 {
@@ -67,6 +67,19 @@ static void worker_cpus(const struct figures *f, const struct point *p, int *cpu
 	}
 }
 
+/*
+ * pariod leaves the setting behind when it ends, so where the step is shown at all, every point
+ * says what it wants. The machine's own value comes back at the end (figures.c).
+ */
+static const char *affinity_key(const struct figures *f, const struct point *p)
+{
+	if (f->input.no_affinity)
+		return "";
+	if (p->affinity)
+		return ",rq-affinity=2";
+	return f->machine.rq_affinity == 0 ? ",rq-affinity=0" : ",rq-affinity=1";
+}
+
 static void pariod_args(struct args *args, const struct figures *f, const struct point *p,
 			const char *sock)
 {
@@ -80,8 +93,7 @@ static void pariod_args(struct args *args, const struct figures *f, const struct
 	args_add(args, "%s", f->daemon);
 	args_add(args, "--disk");
 	if (p->backend == FIGURES_FILE)
-		args_add(args, "%s,read-only=true%s,path=%s", disk,
-			 p->affinity ? ",rq-affinity=2" : "", path);
+		args_add(args, "%s,read-only=true%s,path=%s", disk, affinity_key(f, p), path);
 	else if (p->backend == FIGURES_FLASH)
 		args_add(args, "%s,backend=flash,size=64M,channels=%d,read-us=%d", disk,
 			 FIGURES_FLASH_CHANNELS, FIGURES_FLASH_READ_US);
@@ -122,7 +134,7 @@ static void qsd_args(struct args *args, const struct figures *f, const struct po
 }
 
 static void load_args(struct args *args, const struct figures *f, const struct point *p,
-		      const char *sock)
+		      const char *sock, double runtime_s)
 {
 	unsigned int threads = p->queues < f->input.load_cnt ? p->queues : f->input.load_cnt;
 	static char cpus[BENCH_CPU_MAX * 12];
@@ -142,7 +154,7 @@ static void load_args(struct args *args, const struct figures *f, const struct p
 	args_add(args, "--cpus");
 	args_add(args, "%s", cpus);
 	args_add(args, "--runtime");
-	args_add(args, "%.0fms", f->opts.runtime_s * 1e3);
+	args_add(args, "%.0fms", runtime_s * 1e3);
 	args_add(args, "--warmup");
 	args_add(args, "%.0fms", f->opts.warmup_s * 1e3);
 	args_add(args, "--wait");
@@ -151,7 +163,8 @@ static void load_args(struct args *args, const struct figures *f, const struct p
 	args_add(args, "--json");
 }
 
-static void fio_args(struct args *args, const struct figures *f, const struct point *p)
+static void fio_args(struct args *args, const struct figures *f, const struct point *p,
+		     double runtime_s)
 {
 	static char path[2 * FIGURES_PATH];
 
@@ -169,7 +182,7 @@ static void fio_args(struct args *args, const struct figures *f, const struct po
 	args_add(args, "--time_based");
 	args_add(args, "--lat_percentiles=1");
 	args_add(args, "--clat_percentiles=0");
-	args_add(args, "--runtime=%.0fms", f->opts.runtime_s * 1e3);
+	args_add(args, "--runtime=%.0fms", runtime_s * 1e3);
 	args_add(args, "--ramp_time=%.0fms", f->opts.warmup_s * 1e3);
 	args_add(args, "--iodepth=%u", p->depth);
 	args_add(args, "--filename=%s", path);
@@ -202,25 +215,34 @@ static bool server_wait(const struct figures *f, struct point *p, pid_t *pid, co
 	return true;
 }
 
-/* A program that reports on itself, or the load of a server. */
-static void report_take(const struct figures *f, struct point *p, const struct args *args,
-			const int *cpu, unsigned int cpu_cnt)
+/*
+ * Runs the load of a server, or fio. A sound report of no request at all means a short run on a
+ * machine with other work, in which one side was given no CPU: then again, twice as long.
+ */
+static void report_take(const struct figures *f, struct point *p, const char *sock)
 {
-	double value[METRIC_MAX_], timeout_s;
+	const int *fio_cpu = &f->opts.cpu[f->input.load_cnt];
+	double value[METRIC_MAX_], runtime_s = f->opts.runtime_s;
 	char err_path[128], line[128];
-	bool good = false;
+	bool good = false, fio = p->server == SERVER_FIO;
 	int rc = 0;
 
-	timeout_s = f->opts.runtime_s + f->opts.warmup_s + LOAD_SPARE_S;
 	snprintf(err_path, sizeof(err_path), "%s/load.err", f->tmp);
-	/* A sound report of no request at all: a short run, in which one side was given no CPU. */
 	for (unsigned int i = 0; i < ATTEMPTS && rc == 0 && !good; i++) {
+		struct args args = {0};
 		char *json = NULL;
 
-		rc = child_capture(args, cpu, cpu_cnt, timeout_s, err_path, &json);
-		good = rc == 0 && (p->server == SERVER_FIO ? report_parse_fio(json, value)
-							   : report_parse_blk(json, value));
+		if (fio)
+			fio_args(&args, f, p, runtime_s);
+		else
+			load_args(&args, f, p, sock, runtime_s);
+		rc = child_capture(&args, fio_cpu, fio ? 1 : 0,
+				   runtime_s + f->opts.warmup_s + LOAD_SPARE_S, err_path, &json);
+		good = rc == 0 &&
+		       (fio ? report_parse_fio(json, value) : report_parse_blk(json, value));
+		args_free(&args);
 		free(json);
+		runtime_s *= 2;
 	}
 	if (good) {
 		for (unsigned int i = 0; i < METRIC_MAX_; i++)
@@ -229,10 +251,10 @@ static void report_take(const struct figures *f, struct point *p, const struct a
 		return;
 	}
 	child_first_line(err_path, line, sizeof(line));
-	fail(p, "%s: %s", p->server == SERVER_FIO ? "fio" : "load",
+	fail(p, "%s: %s", fio ? "fio" : "load",
 	     line[0]               ? line
 	     : rc && rc != -EPROTO ? strerror(-rc)
-				   : "a report without values");
+				   : "no request was done in the time");
 }
 
 static void server_run(const struct figures *f, struct point *p)
@@ -256,24 +278,16 @@ static void server_run(const struct figures *f, struct point *p)
 		fail(p, "cannot start %s: %s", figures_server_name[p->server], strerror(-pid));
 		return;
 	}
-	if (server_wait(f, p, &pid, sock, err_path)) {
-		load_args(&args, f, p, sock);
-		report_take(f, p, &args, NULL, 0);
-		args_free(&args);
-	}
+	if (server_wait(f, p, &pid, sock, err_path))
+		report_take(f, p, sock);
 	if (pid > 0)
 		child_stop(pid);
 }
 
 void point_run(const struct figures *f, struct point *p)
 {
-	struct args args = {0};
-
-	if (p->server != SERVER_FIO) {
+	if (p->server == SERVER_FIO)
+		report_take(f, p, NULL);
+	else
 		server_run(f, p);
-		return;
-	}
-	fio_args(&args, f, p);
-	report_take(f, p, &args, &f->opts.cpu[f->input.load_cnt], 1);
-	args_free(&args);
 }

@@ -139,6 +139,8 @@ void machine_read(struct machine *m, const char *root)
 	char line[64];
 
 	m->block_queues = 0;
+	m->rq_affinity = -1;
+	m->rq_affinity_path[0] = '\0';
 	for (unsigned int i = 0; i < sizeof(text) / sizeof(text[0]); i++)
 		unknown(text[i]);
 	cpus_read(m, root);
@@ -210,10 +212,11 @@ static void block_device_read(struct machine *m, const char *root, dev_t dev)
 	if (line_read(root, full, line, sizeof(line)))
 		used += snprintf(m->block_device + used, MACHINE_TEXT - (size_t)used,
 				 ", scheduler %.40s", line);
-	snprintf(full, sizeof(full), "%s/queue/rq_affinity", path);
-	if (line_read(root, full, line, sizeof(line)))
-		snprintf(m->block_device + used, MACHINE_TEXT - (size_t)used, ", rq_affinity %.4s",
-			 line);
+	snprintf(m->rq_affinity_path, MACHINE_TEXT, "%.120s/queue/rq_affinity", path);
+	if (!line_read(root, m->rq_affinity_path, line, sizeof(line)))
+		return;
+	m->rq_affinity = (int)strtol(line, NULL, 10);
+	snprintf(m->block_device + used, MACHINE_TEXT - (size_t)used, ", rq_affinity %.4s", line);
 }
 
 void machine_read_file(struct machine *m, const char *root, int fd)

@@ -24,6 +24,10 @@ struct machine {
 	char block_device[MACHINE_TEXT]; /* below it */
 	/* Queues of that block device, 0 when there is none or it is not known. */
 	unsigned int block_queues;
+	/* Where the kernel's setting for its completions is, below root, and what it was; -1: none.
+	 */
+	char rq_affinity_path[MACHINE_TEXT];
+	int rq_affinity;
 };
 
 /* root: "" for this machine, or a directory that holds proc/ and sys/. */

@@ -264,6 +264,7 @@ static void test_machine_without_anything(void **state)
 	assert_string_equal(m.hypervisor, "unknown");
 	assert_string_equal(m.file_system, "unknown");
 	assert_int_equal(m.block_queues, 0);
+	assert_int_equal(m.rq_affinity, -1);
 	close(fd);
 }
 
@@ -319,6 +320,8 @@ static void test_machine_in_full(void **state)
 	assert_string_equal(m.file_system, "ext9 on /dev/sdz1");
 	if (major(st.st_dev)) {
 		assert_int_equal(m.block_queues, 3);
+		assert_int_equal(m.rq_affinity, 2);
+		assert_non_null(strstr(m.rq_affinity_path, "/../queue/rq_affinity"));
 		assert_string_equal(m.block_device,
 				    "sdz, 3 hardware queues, scheduler [none] x, rq_affinity 2");
 	} else {
