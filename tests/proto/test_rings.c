@@ -286,7 +286,7 @@ static void test_bases(void **state)
 	play("bases", bases, true);
 }
 
-/* A ring that the device could not keep: its base is the device's, and it starts when it is told. */
+/* A ring that the device could not keep: its base is the device's, and it starts when told. */
 static const struct rig_step lost[] = {
 	ACT(LOSE),
 	ASK(SET_VRING_NUM, STATE(1, 128)),
