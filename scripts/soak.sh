@@ -10,5 +10,8 @@ echo "== 10,000 connections, 1,000 memory tables"
 build/tests/peers/churn build/src/app/pariod 10000 1000
 echo "== verify, 60 s and at least 5 million requests, each ring format and back end"
 tests/peers/test_verify.sh build/src/app/pariod build/tools/bench/pario-bench 60
+echo "== queues moved 1,000 times under verify load, each ring format and back end"
+PARIO_MOVES=1000 tests/peers/test_moves.py build/src/app/pariod build/tools/bench/pario-bench \
+	build/tests/peers/test_moves_front
 echo "== fuzzers"
 scripts/fuzz.sh "${PARIO_SOAK_FUZZ_S:-600}"

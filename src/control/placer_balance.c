@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 #define LOAD_TABLE "queue"
@@ -171,6 +172,16 @@ static unsigned count_movable(const struct placer *placer)
 	return cnt;
 }
 
+/* Whom a move is about: one of those that were listed. */
+static const struct movable *moved(const struct movable *movables,
+				   const struct rebalance_move *move)
+{
+	const struct movable *movable = &movables[move->queue];
+
+	CHECK(movable->state);
+	return movable;
+}
+
 static void log_moves(const struct movable *movables, const struct rebalance_move *moves,
 		      unsigned cnt)
 {
@@ -178,7 +189,7 @@ static void log_moves(const struct movable *movables, const struct rebalance_mov
 	size_t used = 0;
 
 	for (unsigned i = 0; i < cnt; i++) {
-		const struct movable *movable = &movables[moves[i].queue];
+		const struct movable *movable = moved(movables, &moves[i]);
 		int len = snprintf(text + used, sizeof(text) - used,
 				   "%s%s queue %u from worker %u to %u", used ? "; " : "",
 				   movable->state->placed->tag, movable->queue, moves[i].from,
@@ -197,7 +208,7 @@ static void carry_out(struct placer *placer, const struct movable *movables,
 		      const struct rebalance_move *moves, unsigned cnt)
 {
 	for (unsigned i = 0; i < cnt; i++) {
-		const struct movable *movable = &movables[moves[i].queue];
+		const struct movable *movable = moved(movables, &moves[i]);
 		struct placed_state *state = movable->state;
 
 		if (!state->moving) {
@@ -210,7 +221,7 @@ static void carry_out(struct placer *placer, const struct movable *movables,
 				  placer->workers[moves[i].to].worker, &state->moves);
 	}
 	for (unsigned i = 0; i < cnt; i++) {
-		struct placed_state *state = movables[moves[i].queue].state;
+		struct placed_state *state = moved(movables, &moves[i])->state;
 
 		if (state->opened) {
 			state->opened = false;

@@ -104,7 +104,7 @@ int placer_adopt(struct placed_state *state)
 		return -ENOMEM;
 	}
 	state->source = placer->source;
-	if (bytes)
+	if (state->homes)
 		memcpy(state->homes, placer->homes, bytes);
 	return 0;
 }

@@ -50,7 +50,7 @@ static uint64_t now_ns;
 static char said[RIG_TEXT_BYTES];
 static unsigned looks;
 
-/* ---- the clock, the log, and looks at /proc, which the linker puts in the real ones' place ---- */
+/* ---- what the linker puts in place of the clock, the log, and looks at /proc ---- */
 
 int __real_clock_gettime(clockid_t clock, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ts);
@@ -78,7 +78,8 @@ void __wrap_log_line(enum log_level level, const char *tag, const char *fmt, ...
 	used += (size_t)vsnprintf(said + used, sizeof(said) - used, fmt, args);
 	va_end(args);
 	assert_true(used + 1 < sizeof(said));
-	strcpy(said + used, "\n");
+	said[used] = '\n';
+	said[used + 1] = '\0';
 }
 
 unsigned __wrap_vcpus_discover(const char *proc, pid_t pid, struct vcpu *vcpus, unsigned max)
