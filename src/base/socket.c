@@ -15,7 +15,7 @@
 #include "base/fdio.h"
 
 /* Peers that may wait until they are accepted, for example while another one's queues drain. */
-#define SOCKET_BACKLOG 16
+#define SOCKET_BACKLOG 128
 
 static int socket_name(const char *path, struct sockaddr_un *name, struct err *err)
 {

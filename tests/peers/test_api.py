@@ -35,8 +35,9 @@ class Connection(http.client.HTTPConnection):
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(DEADLINE_SECONDS)
+        # Blocking: others may be waiting to be accepted.
         self.sock.connect(str(self.path))
+        self.sock.settimeout(DEADLINE_SECONDS)
 
 
 def flat(tree, prefix=""):
@@ -463,6 +464,7 @@ class Hostile(Case):
             connections.append(connection)
         for connection in connections:
             connection.close()
+        self.run_pario("list")
         self.still_serves()
 
     def test_leaving_while_it_waits(self):

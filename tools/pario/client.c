@@ -5,9 +5,11 @@
 #include "client.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define HTTP_REFUSED 400
 #define CONNECT_TIMEOUT_S 10l
@@ -15,6 +17,9 @@
 #define ANSWER_TIMEOUT_S 120l
 #define ANSWER_BYTES_MAX (64u << 20)
 #define URL_BYTES 1024
+/* Ten seconds. */
+#define BUSY_ATTEMPTS 1000
+#define BUSY_PAUSE_NS 10000000
 
 struct text {
 	char *bytes;
@@ -95,6 +100,24 @@ static enum exit_status judge(const char *socket, long status, const struct text
 	return EXIT_STATUS_REFUSED;
 }
 
+/* EAGAIN from a UNIX socket: so many wait to be accepted that there is no room to wait with them. */
+static CURLcode perform_patiently(CURL *curl)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+	CURLcode code = CURLE_OK;
+	long number;
+
+	for (unsigned i = 0; i < BUSY_ATTEMPTS; i++) {
+		number = 0;
+		code = curl_easy_perform(curl);
+		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &number);
+		if (code != CURLE_COULDNT_CONNECT || number != EAGAIN)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return code;
+}
+
 static enum exit_status perform(CURL *curl, const char *socket, const char *method,
 				const char *body, json_t **answer)
 {
@@ -115,7 +138,7 @@ static enum exit_status perform(CURL *curl, const char *socket, const char *meth
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &text);
 	if (body)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-	code = curl_easy_perform(curl);
+	code = perform_patiently(curl);
 	if (code == CURLE_OK) {
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 		result = judge(socket, status, &text, answer);
