@@ -50,11 +50,11 @@ struct http_request {
 	struct list_node node;
 };
 
-/* libmicrohttpd's callbacks; cls is the struct http, *request ours. */
+/* libmicrohttpd's callbacks; cls is the struct http, *slot the request. */
 enum MHD_Result http_request_step(void *cls, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *upload,
-				  size_t *upload_bytes, void **request);
-void http_request_completed(void *cls, struct MHD_Connection *connection, void **request,
+				  size_t *upload_bytes, void **slot);
+void http_request_completed(void *cls, struct MHD_Connection *connection, void **slot,
 			    enum MHD_RequestTerminationCode code);
 
 /* libmicrohttpd has work that no descriptor tells of. */

@@ -77,8 +77,9 @@ uint64_t observe_device_counter(const struct device *device, const char *table, 
 json_t *observe_device_latency(const struct device *device)
 {
 	struct device_queue_view view;
-	struct latency sum = {0};
+	struct latency sum;
 
+	memset(&sum, 0, sizeof(sum));
 	for (unsigned i = 0; i < device_queue_max(device); i++) {
 		if (device_queue_view(device, i, &view))
 			stat_sum(&sum, &view.latency, sizeof(sum));

@@ -12,9 +12,9 @@
 #include <time.h>
 
 #define HTTP_REFUSED 400
-#define CONNECT_TIMEOUT_S 10l
+#define CONNECT_TIMEOUT_S 10L
 /* A removal drains for as long as the daemon allows (10 s), a change waits for its workers. */
-#define ANSWER_TIMEOUT_S 120l
+#define ANSWER_TIMEOUT_S 120L
 #define ANSWER_BYTES_MAX (64u << 20)
 #define URL_BYTES 1024
 /* Ten seconds. */
@@ -100,7 +100,7 @@ static enum exit_status judge(const char *socket, long status, const struct text
 	return EXIT_STATUS_REFUSED;
 }
 
-/* EAGAIN from a UNIX socket: so many wait to be accepted that there is no room to wait with them. */
+/* EAGAIN from a UNIX socket: so many wait to be accepted that there is no room beside them. */
 static CURLcode perform_patiently(CURL *curl)
 {
 	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
@@ -130,7 +130,7 @@ static enum exit_status perform(CURL *curl, const char *socket, const char *meth
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1l);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_TIMEOUT_S);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
