@@ -11,7 +11,10 @@
  *    its spin window, measured from the turn of its last work: prepare_sleep (arm, re-check) is
  *    asked at that moment, and if work arrived in between it stays and the window begins anew. It
  *    returns on its kick, on worker_poller_wake, on its deadline.
- *    mode always: never leaves, and so the worker never sleeps. mode never: window 0.
+ *    mode always: never leaves, and so the worker never sleeps; but one that found nothing for a
+ *    while rests: some of those are polled in each turn that found nothing else, one in every few
+ *    turns that did, so that a thousand idle queues cost a busy one next to nothing. mode never:
+ *    window 0.
  *    mode adaptive: a window between 0 and poll_max_ns, which starts at poll_max_ns and is learnt
  *    from the gaps between one work and the next. Work that it slept for (kick, completion or
  *    deadline, and what prepare_sleep found): after a gap of up to poll_max_ns the window doubles,
@@ -117,7 +120,7 @@ struct poller {
 	 * over many turns); NULL: not wanted. The user's, who may read it on any thread.
 	 */
 	uint64_t *load_ns;
-	struct list_node node; /* in the worker's hot or cold list */
+	struct list_node node; /* in the worker's hot, resting or cold list */
 	struct worker *worker;
 	struct kick_watch *watch;
 	/*
@@ -130,8 +133,9 @@ struct poller {
 	uint64_t spin_from_ns; /* the window begins there, or at worked_ns if that is later */
 	struct worker_timer deadline; /* runs while cold, if next_deadline gave one */
 	bool hot;
-	bool woken; /* while hot: worker_poller_wake came since the last poll began */
-	bool slept; /* a window ended since its last work */
+	bool resting; /* hot, in mode always, and polled less often than each turn */
+	bool woken;   /* while hot: worker_poller_wake came since the last poll began */
+	bool slept;   /* a window ended since its last work */
 };
 
 /*

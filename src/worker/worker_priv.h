@@ -117,8 +117,10 @@ void mailbox_awake(struct mailbox *mailbox);
 /* hotset.c. Worker only. */
 struct hotset {
 	struct list_node hot;
+	struct list_node resting; /* hot as well, but polled in turns */
 	struct list_node cold;
-	unsigned hot_cnt;
+	unsigned hot_cnt; /* of both */
+	unsigned resting_cnt;
 	struct list_node *cursor; /* next to be polled in this turn */
 	struct poller *current;   /* whose function runs; NULL once it was removed */
 	unsigned unmeasured_left; /* turns to the next that is measured, that included */

@@ -265,7 +265,7 @@ static void test_fair_among_many(void **state)
 	unsigned least;
 
 	for (unsigned i = 0; i < MANY; i++)
-		fake_init(&many[i], POLL_MODE_ALWAYS, 0);
+		fake_init(&many[i], POLL_MODE_ADAPTIVE, 3600 * NS_PER_S);
 	rig_call(rig, add_all, NULL);
 	do {
 		least = UINT32_MAX;

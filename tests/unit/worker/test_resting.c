@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mode always with many idle pollers: they rest, cost the busy ones little, and are not forgotten.
+ * Not the other modes (test_hotset.c).
+ */
+#include "rig.h"
+
+#include "worker/worker_priv.h"
+
+#define CROWD 300
+#define ENDLESS 0x7fffffff
+
+static struct fake_poller crowd[CROWD];
+
+static void count_resting(struct worker *worker, void *arg)
+{
+	*(unsigned *)arg = worker->set.resting_cnt;
+}
+
+static unsigned resting_cnt(struct rig *rig)
+{
+	unsigned cnt;
+
+	rig_call(rig, count_resting, &cnt);
+	return cnt;
+}
+
+static void crowd_add(struct rig *rig)
+{
+	for (unsigned i = 0; i < CROWD; i++) {
+		fake_init(&crowd[i], POLL_MODE_ALWAYS, 0);
+		fake_add(rig, &crowd[i]);
+	}
+	wait_until(resting_cnt(rig) == CROWD);
+}
+
+static void crowd_remove(struct rig *rig)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		fake_remove(rig, &crowd[i]);
+	assert_int_equal(resting_cnt(rig), 0);
+	assert_int_equal(rig->worker->set.hot_cnt, 0);
+}
+
+static uint64_t crowd_polls(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < CROWD; i++)
+		sum += get(&crowd[i].polls);
+	return sum;
+}
+
+static void test_idle_ones_cost_the_busy_one_little(void **state)
+{
+	struct rig *rig = *state;
+	struct fake_poller busy;
+	uint64_t before, busy_before;
+
+	crowd_add(rig);
+	fake_init(&busy, POLL_MODE_ALWAYS, 0);
+	set(&busy.work_left, ENDLESS);
+	fake_add(rig, &busy);
+	/* From here on every turn does work. */
+	wait_until(get(&busy.polls) > 1000);
+	before = crowd_polls();
+	busy_before = get(&busy.polls);
+	wait_until(get(&busy.polls) > busy_before + 100000);
+	/* Looked at after the busy one, so at least as many turns were made: a poll in four. */
+	before = crowd_polls() - before;
+	busy_before = get(&busy.polls) - busy_before;
+	assert_true(before <= busy_before / 4 + 1);
+	assert_true(before >= 100000 / 4 - 1000);
+	assert_int_equal(resting_cnt(rig), CROWD);
+	fake_remove(rig, &busy);
+	crowd_remove(rig);
+}
+
+static void test_all_have_their_turns(void **state)
+{
+	struct rig *rig = *state;
+	unsigned start[CROWD];
+	uint64_t sleeps;
+
+	crowd_add(rig);
+	sleeps = stat_read(&worker_stats(rig->worker)->sleeps);
+	for (unsigned i = 0; i < CROWD; i++)
+		start[i] = get(&crowd[i].polls);
+	for (unsigned i = 0; i < CROWD; i++)
+		wait_until(get(&crowd[i].polls) > start[i] + 100);
+	/* None cools, whatever the worker does meanwhile. */
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_int_equal(get(&crowd[i].prepares), 0);
+	assert_int_equal(stat_read(&worker_stats(rig->worker)->sleeps), sleeps);
+	crowd_remove(rig);
+}
+
+static void test_work_ends_the_rest(void **state)
+{
+	struct rig *rig = *state;
+	struct fake_poller *one = &crowd[CROWD / 2];
+
+	crowd_add(rig);
+	set(&one->work_left, ENDLESS);
+	wait_until(resting_cnt(rig) == CROWD - 1);
+	set(&one->work_left, 0);
+	wait_until(resting_cnt(rig) == CROWD);
+	/* So does a wake, for as long as a poller that found nothing is polled. */
+	fake_wake(rig, one);
+	wait_until(resting_cnt(rig) == CROWD);
+	assert_int_equal(get(&one->cancels), 0);
+	crowd_remove(rig);
+}
+
+static void test_mode_changes_while_resting(void **state)
+{
+	struct rig *rig = *state;
+	struct fake_poller *never = &crowd[1], *adaptive = &crowd[2];
+
+	crowd_add(rig);
+	fake_set_mode(rig, never, POLL_MODE_NEVER, 0);
+	fake_set_mode(rig, adaptive, POLL_MODE_ADAPTIVE, 20 * NS_PER_US);
+	fake_wait_cold(rig, never);
+	fake_wait_cold(rig, adaptive);
+	assert_int_equal(get(&never->prepares), 1);
+	fake_set_mode(rig, never, POLL_MODE_ALWAYS, 0);
+	wait_until(resting_cnt(rig) == CROWD - 1);
+	assert_int_equal(get(&never->cancels), 1);
+	fake_set_mode(rig, adaptive, POLL_MODE_ALWAYS, 0);
+	crowd_remove(rig);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_idle_ones_cost_the_busy_one_little),
+		TEST(test_all_have_their_turns),
+		TEST(test_work_ends_the_rest),
+		TEST(test_mode_changes_while_resting),
+	};
+
+	return cmocka_run_group_tests_name("resting", tests, NULL, NULL);
+}
