@@ -405,12 +405,3 @@ void chain_indirect_slow(struct chain_walk *walk, struct wire_desc_copy desc, ui
 	else
 		table_scattered(walk, desc.gpa, len / WIRE_DESC_BYTES, linked);
 }
-
-void chain_indirect_seldom(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
-			   bool linked)
-{
-	if (linked)
-		chain_indirect(walk, desc, flags, true);
-	else
-		chain_indirect(walk, desc, flags, false);
-}

@@ -5,12 +5,14 @@
  *
  * Theory of operation
  *
- * 1. A format takes a slot (virtqueue_slot_peek), begins a walk, feeds chain_step() or
- *    chain_indirect() with its own copies of descriptors, and ends the walk. Nothing of the queue
- *    has changed until chain_walk_end() says that the walk did not starve.
- * 2. chain_step() is the good case alone: a buffer of at least one byte, within one region, in
- *    order, with room for its entry. All else is chain_step_slow(). A failed or starved walk has
- *    no room by definition, so that the good case needs no further test.
+ * 1. A format takes a slot (virtqueue_slot_peek), begins a walk, feeds it its own copies of
+ *    descriptors, and ends the walk. Nothing of the queue has changed until it is known that the
+ *    walk did not starve.
+ * 2. Short and good chains go by chain_step_fast() and chain_indirect_fast(), which know no way but
+ *    onwards: that is what keeps a walk in registers. Any other chain is walked anew from our copy
+ *    of its head, by chain_step() and chain_indirect(); what was loaded of it before is void then,
+ *    so that still each judgement is about one load. A failed or starved walk has no room by
+ *    definition, so that the good case of chain_step() needs no further test.
  * 3. After a failure descriptors are still fed, but only to find the last writable one (tail).
  *    A walk that is cut (its end cannot be found) has none.
  * 4. Each walk is bounded by CHAIN_IOV_MAX descriptors: each takes an entry, so a longer chain
@@ -24,7 +26,7 @@
 #include "virtqueue/virtqueue_priv.h"
 #include "virtqueue/wire.h"
 
-/* What the seldom half alone knows of a walk. Nothing but error is valid without one. */
+/* Of walks that are not fast. Nothing but error is valid without one. */
 struct chain_failure {
 	uint8_t error; /* enum chain_error, or CHAIN_STARVED */
 	bool cut;
@@ -63,10 +65,6 @@ bool chain_row_find(struct virtqueue *vq, uint64_t gpa);
 /* Feeds a table that is not aligned, or not in one region; or none, if it is not allowed. */
 void chain_indirect_slow(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
 			 bool linked);
-/* chain_indirect(), where it is not worth its room. */
-void chain_indirect_seldom(struct chain_walk *walk, struct wire_desc_copy desc, uint32_t flags,
-			   bool linked);
-
 /*
  * Calls a seldom function on a copy of the walk, which `call` knows as `escaped`. So the walk
  * itself never has an address, and the compiler keeps what is hot of it in registers; what it does
@@ -95,10 +93,11 @@ static ALWAYS_INLINE void chain_walk_cut(struct chain_walk *walk, enum chain_err
  */
 static ALWAYS_INLINE bool chain_row_spans(const struct gmem_row *row, uint64_t gpa, uint32_t len)
 {
-	uint64_t last;
+	const uint64_t delta = gpa - row->gpa;
+	const uint64_t last = delta + ((uint64_t)len - 1);
 
-	return !overflow_add_u64(gpa - row->gpa, (uint64_t)len - 1, &last) &&
-	       last < row->size_bytes;
+	/* As overflow_add_u64(), but gcc 12 would keep that one's result in a register. */
+	return last >= delta && last < row->size_bytes;
 }
 
 /* Host address of gpa and how many bytes follow in its region, or NULL. */
@@ -151,7 +150,6 @@ static ALWAYS_INLINE void chain_walk_begin(struct chain_walk *walk, struct vq_sl
 	walk->iov_room = slot->inline_iov + CHAIN_IOV_INLINE;
 	walk->total_bytes = 0;
 	walk->phase = 0;
-	walk->failure->error = CHAIN_OK;
 }
 
 /* From here on entries are writable. */
@@ -189,6 +187,28 @@ static ALWAYS_INLINE bool chain_step(struct chain_walk *walk, struct wire_desc_c
 	return true;
 slow:
 	CHAIN_SLOW(walk, chain_step_slow(escaped, desc.gpa, len, flags & WIRE_DESC_F_WRITE));
+	return true;
+}
+
+/* The good case of chain_step() alone. False: it is not one, the chain begins anew with that. */
+static ALWAYS_INLINE bool chain_step_fast(struct chain_walk *walk, struct wire_desc_copy desc,
+					  uint32_t flags, const uint32_t stop)
+{
+	const struct gmem_row *row = &walk->vq->row;
+	const uint32_t len = wire_desc_len(desc);
+
+	/* The flags that are seldom as they were in the descriptor before, in one test. */
+	if ((flags ^ walk->phase) & (WIRE_DESC_F_WRITE | stop)) {
+		if (unlikely((flags & (WIRE_DESC_F_WRITE | stop)) != WIRE_DESC_F_WRITE))
+			return false;
+		chain_walk_turn(walk);
+	}
+	if (unlikely(!chain_row_spans(row, desc.gpa, len)) || unlikely(walk->iov == walk->iov_room))
+		return false;
+	walk->iov->iov_base = row->hva + (desc.gpa - row->gpa);
+	walk->iov->iov_len = len;
+	walk->iov++;
+	walk->total_bytes += len;
 	return true;
 }
 
@@ -263,35 +283,86 @@ slow:
 	CHAIN_SLOW(walk, chain_indirect_slow(escaped, desc, flags, linked));
 }
 
+/* The good case of chain_indirect() alone: a short table in the row of the last hit. */
+static ALWAYS_INLINE bool chain_indirect_fast(struct chain_walk *walk, struct wire_desc_copy head,
+					      uint32_t flags, const bool linked)
+{
+	struct virtqueue *vq = walk->vq;
+	const uint32_t len = wire_desc_len(head);
+	const struct wire_desc GUEST *table;
+	const struct wire_desc GUEST *at;
+	const uint8_t *hva;
+
+	/* Length 0 is too large as well. */
+	if (unlikely(flags & WIRE_DESC_F_NEXT) || unlikely(len - 1 >= vq->table_fast_bytes) ||
+	    unlikely(!chain_row_spans(&vq->row, head.gpa, len)))
+		return false;
+	hva = vq->row.hva + (head.gpa - vq->row.gpa);
+	if (unlikely(((uintptr_t)hva % sizeof(uint64_t)) | (len % WIRE_DESC_BYTES)))
+		return false;
+	table = gptr_from_hva(const struct wire_desc, hva);
+	at = table;
+	if (len > CACHE_LINE_BYTES)
+		prefetch_read(hva + CACHE_LINE_BYTES);
+	/* Each takes an entry, so a loop ends as well. */
+	for (;;) {
+		const struct wire_desc_copy desc = wire_desc_load(at);
+
+		flags = linked ? wire_split_flags(desc) : wire_packed_flags(desc);
+		if (unlikely(
+			    !chain_step_fast(walk, desc, flags, linked ? WIRE_DESC_F_INDIRECT : 0)))
+			return false;
+		if (linked) {
+			if (!(flags & WIRE_DESC_F_NEXT))
+				break;
+			if (unlikely(wire_split_next(desc) >= len / WIRE_DESC_BYTES))
+				return false;
+			at = &table[wire_split_next(desc)];
+		} else {
+			at++;
+			if (gptr_to_hva(at) == (uintptr_t)hva + len)
+				break;
+		}
+	}
+	chain_prefetch_header(walk);
+	return true;
+}
+
+/* What the good and the other end have in common; error and tail_in are set before. */
+static ALWAYS_INLINE void chain_walk_fill(struct chain_walk *walk)
+{
+	struct vq_slot *slot = walk->slot;
+	const uint16_t cnt = (uint16_t)(walk->iov - slot->iov);
+
+	if (unlikely(walk->phase == 0)) {
+		slot->out_bytes = walk->total_bytes;
+		slot->out_cnt = cnt;
+		slot->tail_in = false;
+	}
+	slot->in_bytes = walk->total_bytes - slot->out_bytes;
+	slot->in_cnt = (uint16_t)(cnt - slot->out_cnt);
+	slot->used_bytes = 0;
+	slot->memory_gen = walk->vq->memory_gen;
+	slot->done = false;
+}
+
+static ALWAYS_INLINE void chain_walk_end_fast(struct chain_walk *walk)
+{
+	walk->slot->error = CHAIN_OK;
+	walk->slot->tail_in = true;
+	chain_walk_fill(walk);
+}
+
 /* False: starved. True: the slot is filled but for id and desc_cnt, which are the format's. */
 static ALWAYS_INLINE bool chain_walk_end(struct chain_walk *walk)
 {
 	struct vq_slot *slot = walk->slot;
-	uint16_t cnt;
 
 	slot->error = CHAIN_OK;
 	slot->tail_in = true;
-	if (unlikely(walk->failure->error != CHAIN_OK)) {
-		bool ended;
-
-		CHAIN_SLOW(walk, ended = chain_walk_end_slow(escaped));
-		if (!ended)
-			return false;
-	}
-	cnt = (uint16_t)(walk->iov - slot->iov);
-	if (likely(walk->phase != 0)) {
-		slot->in_bytes = walk->total_bytes - slot->out_bytes;
-		slot->in_cnt = (uint16_t)(cnt - slot->out_cnt);
-	} else {
-		slot->out_bytes = walk->total_bytes;
-		slot->out_cnt = cnt;
-		slot->in_bytes = 0;
-		slot->in_cnt = 0;
-		slot->tail_in = false;
-	}
-	slot->used_bytes = 0;
-	slot->memory_gen = walk->vq->memory_gen;
-	slot->done = false;
+	if (walk->failure->error != CHAIN_OK && !chain_walk_end_slow(walk))
+		return false;
+	chain_walk_fill(walk);
 	return true;
 }
 

@@ -187,11 +187,34 @@ static ALWAYS_INLINE unsigned packed_load_run(struct packed_queue *q, struct pac
 }
 
 /*
- * Feeds the chain that begins with *desc at next_avail, and goes on to its last descriptor, which
+ * Feeds the chain that begins with *desc at next_avail, short and good, up to its last descriptor,
+ * which is *desc then. Returns the number of descriptors; 0: it is not like that.
+ */
+static ALWAYS_INLINE uint32_t packed_walk_fast(struct packed_queue *q, struct chain_walk *walk,
+					       struct wire_desc_copy *desc)
+{
+	uint32_t idx = q->next_avail.idx;
+
+	/* Each takes an entry, so there is an end. */
+	for (;;) {
+		const uint32_t flags = wire_packed_flags(*desc);
+
+		if (unlikely(!chain_step_fast(walk, *desc, flags, WIRE_DESC_F_INDIRECT)))
+			return 0;
+		if (!(flags & WIRE_DESC_F_NEXT))
+			return (uint32_t)(walk->iov - walk->slot->inline_iov);
+		if (unlikely(++idx == q->vq.size))
+			idx = 0;
+		*desc = wire_desc_load(&q->desc[idx]);
+	}
+}
+
+/*
+ * Feeds any chain that begins with *desc at next_avail, and goes on to its last descriptor, which
  * is *desc then, even when the walk failed. Returns the number of descriptors; 0: it has no end.
  */
-static ALWAYS_INLINE uint32_t packed_walk(struct packed_queue *q, struct chain_walk *walk,
-					  struct wire_desc_copy *desc)
+static uint32_t packed_walk(struct packed_queue *q, struct chain_walk *walk,
+			    struct wire_desc_copy *desc)
 {
 	const uint32_t size = q->vq.size;
 	uint32_t idx = q->next_avail.idx;
@@ -200,18 +223,36 @@ static ALWAYS_INLINE uint32_t packed_walk(struct packed_queue *q, struct chain_w
 	for (;;) {
 		const uint32_t flags = wire_packed_flags(*desc);
 
-		/* Some in the ring, the rest in a table: allowed, and not seen in the wild. */
-		if (unlikely(!chain_step(walk, *desc, flags, WIRE_DESC_F_INDIRECT)))
-			CHAIN_SLOW(walk, chain_indirect_seldom(escaped, *desc, flags, false));
+		if (!chain_step(walk, *desc, flags, WIRE_DESC_F_INDIRECT))
+			chain_indirect(walk, *desc, flags, false);
 		if (!(flags & WIRE_DESC_F_NEXT))
 			return cnt;
-		if (unlikely(cnt == size))
+		if (cnt == size)
 			return 0;
 		cnt++;
-		if (unlikely(++idx == size))
+		if (++idx == size)
 			idx = 0;
 		*desc = wire_desc_load(&q->desc[idx]);
 	}
+}
+
+/*
+ * Parses a chain that the fast walk gave up, from its head on: what was loaded before is void.
+ * False: it starved. *desc_cnt as packed_walk() returns it, *last is its last descriptor.
+ */
+static NOINLINE bool packed_walk_again(struct packed_queue *q, struct chain_pool *pool,
+				       struct vq_slot *slot, struct wire_desc_copy desc,
+				       uint32_t *desc_cnt, struct wire_desc_copy *last)
+{
+	struct chain_failure failure;
+	struct chain_walk walk;
+
+	chain_burst_begin(&walk, &q->vq, pool, &failure);
+	chain_walk_begin(&walk, slot);
+	failure.error = CHAIN_OK;
+	*desc_cnt = packed_walk(q, &walk, &desc);
+	*last = desc;
+	return chain_walk_end(&walk);
 }
 
 /* Parses the chain of several descriptors at next_avail. NULL: the queue broke, or it starved. */
@@ -220,6 +261,7 @@ packed_take_chain(struct packed_queue *q, struct chain_walk *walk, struct wire_d
 {
 	struct virtqueue *vq = &q->vq;
 	const uint32_t room = vq->size - q->desc_in_flight;
+	struct wire_desc_copy last;
 	struct vq_slot *slot;
 	uint32_t desc_cnt;
 
@@ -229,11 +271,19 @@ packed_take_chain(struct packed_queue *q, struct chain_walk *walk, struct wire_d
 	}
 	slot = virtqueue_slot_peek(vq);
 	chain_walk_begin(walk, slot);
-	desc_cnt = packed_walk(q, walk, &desc);
+	last = desc;
+	desc_cnt = packed_walk_fast(q, walk, &last);
+	if (likely(desc_cnt != 0)) {
+		chain_walk_end_fast(walk);
+	} else {
+		struct wire_desc_copy again;
+
+		if (!packed_walk_again(q, walk->pool, slot, desc, &desc_cnt, &again))
+			return NULL;
+		last = again;
+	}
 	chain_prefetch_header(walk);
-	if (unlikely(!chain_walk_end(walk)))
-		return NULL;
-	slot->id = wire_packed_id(desc);
+	slot->id = wire_packed_id(last);
 	if (unlikely(desc_cnt - 1 >= room) || unlikely(virtqueue_id_claim(vq, slot->id))) {
 		chain_iov_release(walk->pool, slot);
 		virtqueue_break(vq, desc_cnt == 0     ? VIRTQUEUE_FAULT_CHAIN_FRAMING
@@ -252,12 +302,11 @@ packed_take_chain(struct packed_queue *q, struct chain_walk *walk, struct wire_d
 static NOINLINE unsigned packed_take_chains(struct packed_queue *q, struct chain_pool *pool,
 					    struct vq_slot **slots, unsigned max, bool *stop)
 {
-	struct chain_failure failure;
 	struct wire_desc_copy desc;
 	struct chain_walk walk;
 	unsigned n = 0;
 
-	chain_burst_begin(&walk, &q->vq, pool, &failure);
+	chain_burst_begin(&walk, &q->vq, pool, NULL);
 	while (n < max && packed_load_head(q, q->next_avail, &desc)) {
 		if (!packed_goes_on(desc))
 			return n;
@@ -279,23 +328,27 @@ static NOINLINE unsigned packed_take_run(struct packed_queue *q, struct chain_po
 					 unsigned cnt)
 {
 	struct virtqueue *vq = &q->vq;
-	struct chain_failure failure;
 	struct chain_walk walk;
 	unsigned n;
 
-	chain_burst_begin(&walk, vq, pool, &failure);
+	chain_burst_begin(&walk, vq, pool, NULL);
 	for (n = 0; n < cnt; n++) {
 		const struct wire_desc_copy desc = run->desc[n];
 		const uint32_t flags = wire_packed_flags(desc);
 		struct vq_slot *slot = virtqueue_slot_peek(vq);
 
 		chain_walk_begin(&walk, slot);
-		if (likely(flags & WIRE_DESC_F_INDIRECT))
-			chain_indirect(&walk, desc, flags, false);
-		else
-			chain_step(&walk, desc, flags, 0);
-		if (unlikely(!chain_walk_end(&walk)))
-			break;
+		if (likely(flags & WIRE_DESC_F_INDIRECT)
+			    ? likely(chain_indirect_fast(&walk, desc, flags, false))
+			    : chain_step_fast(&walk, desc, flags, 0)) {
+			chain_walk_end_fast(&walk);
+		} else {
+			struct wire_desc_copy last;
+			uint32_t one;
+
+			if (!packed_walk_again(q, pool, slot, desc, &one, &last))
+				break;
+		}
 		slot->id = wire_packed_id(desc);
 		if (unlikely(virtqueue_id_claim(vq, slot->id))) {
 			chain_iov_release(pool, slot);

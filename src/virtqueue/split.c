@@ -119,29 +119,64 @@ static ALWAYS_INLINE unsigned split_load_heads(struct split_queue *q, struct spl
 	return cnt;
 }
 
-/* Feeds the chain that begins with desc, which is not indirect. */
-static ALWAYS_INLINE void split_walk(struct split_queue *q, struct chain_walk *walk,
-				     struct wire_desc_copy desc)
+/* Feeds the chain that begins with desc, all of it in the ring, short and good; or false. */
+static ALWAYS_INLINE bool split_walk_fast(struct split_queue *q, struct chain_walk *walk,
+					  struct wire_desc_copy desc)
+{
+	/* Each takes an entry, so a loop ends as well. */
+	for (;;) {
+		const uint32_t flags = wire_split_flags(desc);
+		const uint32_t next = wire_split_next(desc);
+
+		if (unlikely(!chain_step_fast(walk, desc, flags, WIRE_DESC_F_INDIRECT)))
+			return false;
+		if (!(flags & WIRE_DESC_F_NEXT))
+			return true;
+		if (unlikely(next >= q->vq.size))
+			return false;
+		desc = wire_desc_load(&q->desc[next]);
+	}
+}
+
+/* Feeds any chain. */
+static void split_walk(struct split_queue *q, struct chain_walk *walk, struct wire_desc_copy desc)
 {
 	uint32_t left = q->vq.chain_max;
 	uint32_t next;
 
-	while (likely(chain_step(walk, desc, wire_split_flags(desc), WIRE_DESC_F_INDIRECT))) {
+	while (chain_step(walk, desc, wire_split_flags(desc), WIRE_DESC_F_INDIRECT)) {
 		if (!(wire_split_flags(desc) & WIRE_DESC_F_NEXT))
 			return;
-		if (unlikely(--left == 0)) {
-			chain_walk_cut(walk, CHAIN_TOO_LONG);
+		if (--left == 0) {
+			chain_walk_cut_slow(walk, CHAIN_TOO_LONG);
 			return;
 		}
 		next = wire_split_next(desc);
-		if (unlikely(next >= q->vq.size)) {
-			chain_walk_cut(walk, CHAIN_NEXT_OUT_OF_RANGE);
+		if (next >= q->vq.size) {
+			chain_walk_cut_slow(walk, CHAIN_NEXT_OUT_OF_RANGE);
 			return;
 		}
 		desc = wire_desc_load(&q->desc[next]);
 	}
-	/* Some in the ring, the rest in a table: allowed, and not seen in the wild. */
-	CHAIN_SLOW(walk, chain_indirect_seldom(escaped, desc, wire_split_flags(desc), true));
+	chain_indirect(walk, desc, wire_split_flags(desc), true);
+}
+
+/*
+ * Parses a chain that the fast walk gave up, from its head on: what was loaded before is void.
+ * False: it starved.
+ */
+static NOINLINE bool split_walk_again(struct split_queue *q, struct chain_pool *pool,
+				      struct vq_slot *slot, struct wire_desc_copy desc)
+{
+	struct chain_failure failure;
+	struct chain_walk walk;
+
+	chain_burst_begin(&walk, &q->vq, pool, &failure);
+	chain_walk_begin(&walk, slot);
+	failure.error = CHAIN_OK;
+	split_walk(q, &walk, desc);
+	chain_prefetch_header(&walk);
+	return chain_walk_end(&walk);
 }
 
 /*
@@ -153,11 +188,10 @@ static ALWAYS_INLINE unsigned split_take(struct split_queue *q, struct chain_poo
 					 struct vq_slot **slots, bool *stop, const bool tables)
 {
 	struct virtqueue *vq = &q->vq;
-	struct chain_failure failure;
 	struct chain_walk walk;
 	unsigned n;
 
-	chain_burst_begin(&walk, vq, pool, &failure);
+	chain_burst_begin(&walk, vq, pool, NULL);
 	for (n = 0; n < cnt; n++) {
 		const struct wire_desc_copy desc = heads[n].desc;
 		const uint32_t flags = wire_split_flags(desc);
@@ -173,11 +207,10 @@ static ALWAYS_INLINE unsigned split_take(struct split_queue *q, struct chain_poo
 		slot = virtqueue_slot_peek(vq);
 		slot->id = id;
 		chain_walk_begin(&walk, slot);
-		if (tables)
-			chain_indirect(&walk, desc, flags, true);
-		else
-			split_walk(q, &walk, desc);
-		if (unlikely(!chain_walk_end(&walk))) {
+		if (likely(tables ? chain_indirect_fast(&walk, desc, flags, true)
+				  : split_walk_fast(q, &walk, desc))) {
+			chain_walk_end_fast(&walk);
+		} else if (!split_walk_again(q, pool, slot, desc)) {
 			virtqueue_id_release(vq, id);
 			break;
 		}

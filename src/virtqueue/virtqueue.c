@@ -256,6 +256,7 @@ int virtqueue_new(const struct virtqueue_config *config, struct virtqueue **out,
 	vq->chain_max = config->size < CHAIN_IOV_MAX ? config->size : CHAIN_IOV_MAX;
 	if (config->indirect)
 		vq->table_bytes_max = table_bytes_max(config->size);
+	vq->table_fast_bytes = config->indirect ? CHAIN_IOV_INLINE * WIRE_DESC_BYTES : 0;
 	vq->in_order = config->in_order;
 	vq->memory = config->memory;
 	vq->where = config->where;

@@ -9,7 +9,8 @@
  *    the owner has let go of it. In between only the owner touches it, except for the counters,
  *    which anybody may read. No lock, no atomic but the ring's own edges (base/ordering.h).
  * 2. fetch takes up to a burst of chains out of the avail side, each parsed into a slot; each
- *    descriptor is loaded once, by value, and judged there. complete puts a burst into the used
+ *    descriptor is loaded by value and judged there (a chain that is not short and good is
+ *    loaded anew, and nothing of the first look counts). complete puts a burst into the used
  *    side with one index (split) or one head flag (packed) store. notify writes the call fd at
  *    most once for all that was completed since it last ran; notify_burst may leave that to a
  *    later one (coalesce.h).

@@ -63,8 +63,9 @@ struct virtqueue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	size_t slot_bytes;
 	uint32_t slots_fresh_idx; /* slots from here on were never used, nor touched */
 	uint32_t size;
-	uint32_t table_bytes_max; /* of an indirect table; 0: not negotiated */
-	uint32_t chain_max;       /* descriptors of a chain in the ring, as far as we walk */
+	uint32_t table_bytes_max;  /* of an indirect table; 0: not negotiated */
+	uint32_t table_fast_bytes; /* the same, and it fits into a slot */
+	uint32_t chain_max;        /* descriptors of a chain in the ring, as far as we walk */
 	uint32_t in_flight;
 	uint32_t gen_in_flight[2]; /* not completed, by slot->memory_gen */
 	struct gmem_row row;       /* of the last hit; of size 0 at first */
