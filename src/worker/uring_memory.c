@@ -140,8 +140,8 @@ static COLD void memory_clear_failed(struct uring *uring, int rc)
 			 rc < 0 ? strerrordesc_np(-rc) : "no memory");
 }
 
-/* A step of clearing a piece that nobody uses, from its end; frees it with the last. */
-static void memory_clear(struct uring *uring, struct uring_memory *memory)
+/* A step of clearing a piece that nobody uses, from its end. True: it was the last, it is freed. */
+static bool memory_clear(struct uring *uring, struct uring_memory *memory)
 {
 	static const struct iovec none[URING_CLEAR_STEP];
 	const uint64_t ready = memory->ready_bytes + URING_CHUNK_BYTES - 1;
@@ -157,9 +157,10 @@ static void memory_clear(struct uring *uring, struct uring_memory *memory)
 	}
 	memory->ready_bytes = (uint64_t)(left - cnt) << URING_CHUNK_BITS;
 	if (memory->ready_bytes > 0)
-		return;
+		return false;
 	list_remove(&memory->node);
 	free(memory);
+	return true;
 }
 
 /* What is next: a piece to be cleared, for its pages count against a limit, or one to register. */
@@ -169,7 +170,8 @@ static struct uring_memory *memories_next(struct uring_memories *memories)
 	struct list_node *pos;
 	struct list_node *tmp;
 
-	list_for_each_safe(pos, tmp, &memories->list) {
+	/* The analyser does not see that what was freed had left the list. */
+	list_for_each_safe(pos, tmp, &memories->list) { /* NOLINT(clang-analyzer-unix.Malloc) */
 		struct uring_memory *memory = memory_of(pos);
 
 		if (memory->users == 0)
@@ -210,17 +212,16 @@ static void memories_start(struct uring *uring)
 /* At once, for somebody needs the slots. */
 static void memories_clear_unused(struct uring *uring)
 {
-	struct uring_memory *memory;
-	struct list_node *pos = uring->memories.list.next;
+	struct list_node *pos;
+	struct list_node *tmp;
 
-	while (pos != &uring->memories.list) {
-		memory = memory_of(pos);
-		/* Moves on when the step does not leave the piece behind. */
-		if (memory->users > 0 ||
-		    memory->ready_bytes <= URING_CLEAR_STEP * URING_CHUNK_BYTES)
-			pos = pos->next;
-		if (memory->users == 0)
-			memory_clear(uring, memory);
+	list_for_each_safe(pos, tmp, &uring->memories.list) {
+		struct uring_memory *memory = memory_of(pos);
+
+		while (memory->users == 0) {
+			if (memory_clear(uring, memory))
+				break;
+		}
 	}
 }
 

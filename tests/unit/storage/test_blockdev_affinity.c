@@ -237,7 +237,7 @@ static void test_other_back_ends(void **state)
 	storage_close(storage);
 }
 
-/* A file of this machine's, whatever it is on: the disk is named, or the reason why there is none. */
+/* A file of this machine's, whatever it is on: the disk is named, or why there is none. */
 static void test_file(void **state)
 {
 	char path[512];
