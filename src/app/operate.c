@@ -65,7 +65,7 @@ static void names_text(const struct daemon *daemon, char *buf, size_t size)
 
 void operation_complain(struct operation *op, const struct disk *disk, const struct err *err)
 {
-	config_disk_refuse(daemon_disk_idx(op->daemon, disk), err, &op->errors);
+	config_disk_refuse(disk->config, err, &op->errors);
 }
 
 struct disk *operation_disk(struct operation *op, int *status)

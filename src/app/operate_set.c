@@ -81,8 +81,9 @@ static void applied(struct join *join)
 	struct operation *op = container_of(join, struct operation, join);
 
 	if (join->status && !op->failed) {
-		config_errors_add(&op->errors, NULL, op->name ? op->name : "daemon",
-				  "a worker could not take it: %s", strerror(-join->status));
+		config_errors_add(&op->errors, NULL, NULL, "%s%s: a worker could not take it: %s",
+				  op->name ? "disk " : "", op->name ? op->name : "daemon",
+				  strerror(-join->status));
 		op->failed = join->status == -ENOMEM ? -ENOMEM : -EBUSY;
 	}
 	if (op->failed) {

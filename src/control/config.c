@@ -200,6 +200,17 @@ void config_fill(struct filling *f, json_t *mapping)
 	}
 }
 
+const char *config_name_in(const json_t *mapping)
+{
+	const char *name = json_string_value(json_object_get(mapping, "name"));
+	const struct schema_row *row = &schema_disk.rows[schema_find(&schema_disk, "name")];
+	struct config_disk scratch = {0};
+	bool right = name && schema_set(row, &scratch, name, NULL) == 0;
+
+	schema_clear(&schema_disk, &scratch);
+	return right ? name : NULL;
+}
+
 struct config_disk *config_fill_disk(struct config *config, struct tree *tree, json_t *mapping,
 				     struct config_errors *errors)
 {
@@ -208,7 +219,10 @@ struct config_disk *config_fill_disk(struct config *config, struct tree *tree, j
 	struct filling f = {.table = &schema_disk, .path = path, .tree = tree, .errors = errors};
 	struct config_disk *disk;
 
-	snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
+	if (tree->source)
+		snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
+	else
+		config_disk_path(config_name_in(mapping), path, sizeof(path));
 	disk = append_disk(config, origin, errors);
 	if (!disk)
 		return NULL;

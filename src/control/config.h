@@ -11,7 +11,8 @@
  *    (config_finish), then what the machine says (config_check_paths). Each phase reports all that
  *    it finds; a later phase is not entered after an error, so that one mistake is one line.
  * 3. Paths of objects ("disks[1].queues") count over all sources: the file's disks come first and
- *    keep the numbers that a reader of the file counts.
+ *    keep the numbers that a reader of the file counts. What is asked of a running daemon has no
+ *    such place, and disks come and go: there a disk is called by its name ("disk vda.poll").
  *
  * 4. While it runs (config_change.c) disks come and go one by one, and keys that the schema calls
  *    run-time ones change: on a copy, which goes through the same phases and is then taken whole.
@@ -204,7 +205,8 @@ void config_disk_complain(const struct config *config, unsigned disk_idx, const 
 			  struct config_errors *errors);
 
 /* The same of what is asked of a disk while it runs: not about where the disk was written. */
-void config_disk_refuse(unsigned disk_idx, const struct err *err, struct config_errors *errors);
+void config_disk_refuse(const struct config_disk *disk, const struct err *err,
+			struct config_errors *errors);
 
 /* "[source[:line]: ]path: text" */
 void config_errors_add(struct config_errors *errors, const struct config_origin *origin,

@@ -29,7 +29,7 @@ bool config_append_disk(struct config *config, const json_t *spec, struct config
 	char path[CONFIG_PATH_BYTES];
 	struct tree tree;
 
-	snprintf(path, sizeof(path), "disks[%u]", idx);
+	config_disk_path(config_name_in(spec), path, sizeof(path));
 	if (tree_from_json(&tree, spec, path, errors) == 0 &&
 	    config_fill_disk(config, &tree, tree.root, errors)) {
 		/* Whoever may ask could name any descriptor that is open here. */
@@ -134,7 +134,7 @@ struct config_disk *config_change_disk(struct config *config, unsigned idx, cons
 	struct config_disk *copy = copy_disk(config->disks[idx], errors);
 	char path[CONFIG_PATH_BYTES];
 
-	snprintf(path, sizeof(path), "disks[%u]", idx);
+	config_disk_path(config->disks[idx]->name, path, sizeof(path));
 	if (copy && fill_changes(&schema_disk, &copy->object, path, changes, errors) &&
 	    finish_copy(config, idx, copy, &config->daemon, errors))
 		return copy;

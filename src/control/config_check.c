@@ -13,9 +13,25 @@
 #include <unistd.h>
 
 #include "base/cpuset.h"
+#include "control/config_priv.h"
 #include "control/schema.h"
 
 #define CPUS_TEXT_BYTES 128
+
+/* Of a key, or of the whole object that path is. */
+static void complain_of(struct config_errors *errors, const struct config_origin *origin,
+			const char *object, const char *key, const char *what)
+{
+	char path[CONFIG_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%.100s%s%.64s", object, key ? "." : "", key ? key : "");
+	config_errors_add(errors, origin, path, "%s", what);
+}
+
+void config_disk_path(const char *name, char *buf, size_t size)
+{
+	snprintf(buf, size, "disk%s%.64s", name ? " " : "", name ? name : "");
+}
 
 static void complain(struct config_errors *errors, const struct config *config, unsigned disk_idx,
 		     const char *key, const char *what)
@@ -27,8 +43,11 @@ static void complain(struct config_errors *errors, const struct config *config, 
 
 	if (row >= 0 && disk->object.given & 1ull << row)
 		origin = &disk->object.key_origin[row];
-	snprintf(path, sizeof(path), "disks[%u]%s%s", disk_idx, key ? "." : "", key ? key : "");
-	config_errors_add(errors, origin, path, "%s", what);
+	if (origin->source)
+		snprintf(path, sizeof(path), "disks[%u]", disk_idx);
+	else
+		config_disk_path(disk->name, path, sizeof(path));
+	complain_of(errors, origin, path, key, what);
 }
 
 /* The key that a text begins with and what stands behind it, or no key and the whole. */
@@ -52,14 +71,15 @@ void config_disk_complain(const struct config *config, unsigned disk_idx, const 
 	complain(errors, config, disk_idx, key[0] ? key : NULL, what);
 }
 
-void config_disk_refuse(unsigned disk_idx, const struct err *err, struct config_errors *errors)
+void config_disk_refuse(const struct config_disk *disk, const struct err *err,
+			struct config_errors *errors)
 {
 	char path[CONFIG_PATH_BYTES];
 	char key[64];
 	const char *what = split_key(err->text, key, sizeof(key));
 
-	snprintf(path, sizeof(path), "disks[%u]%s%s", disk_idx, key[0] ? "." : "", key);
-	config_errors_add(errors, NULL, path, "%s", what);
+	config_disk_path(disk->name, path, sizeof(path));
+	complain_of(errors, NULL, path, key[0] ? key : NULL, what);
 }
 
 /* The first CPU of set that allowed does not have; -1 if there is none. */
@@ -237,7 +257,7 @@ static const char *front_path(const struct config_disk *disk)
 static void check_unique(const struct config *config, unsigned idx, struct config_errors *errors)
 {
 	const struct config_disk *disk = config->disks[idx];
-	char what[192];
+	char what[256];
 
 	if (same(front_path(disk), config->daemon.api_path)) {
 		snprintf(what, sizeof(what), "\"%s\" is already the socket of daemon.api",
@@ -246,21 +266,27 @@ static void check_unique(const struct config *config, unsigned idx, struct confi
 	}
 	for (unsigned i = 0; i < idx; i++) {
 		const struct config_disk *other = config->disks[i];
+		char owner[96];
 
+		/* A disk that comes while others run is told their names: numbers change then. */
+		if (disk->object.origin.source)
+			snprintf(owner, sizeof(owner), "disks[%u]", i);
+		else
+			config_disk_path(other->name, owner, sizeof(owner));
 		if (same(disk->name, other->name)) {
-			snprintf(what, sizeof(what), "\"%s\" is already the name of disks[%u]",
-				 disk->name, i);
+			snprintf(what, sizeof(what), "\"%s\" is already the name of %s", disk->name,
+				 disk->object.origin.source ? owner : "another disk");
 			complain(errors, config, idx, "name", what);
 		}
 		if (same(front_path(disk), front_path(other))) {
-			snprintf(what, sizeof(what), "\"%s\" is already the socket of disks[%u]",
-				 front_path(disk), i);
+			snprintf(what, sizeof(what), "\"%s\" is already the socket of %s",
+				 front_path(disk), owner);
 			complain(errors, config, idx, disk->socket_path ? "socket" : "connect",
 				 what);
 		}
 		if (disk->fd >= 0 && disk->fd == other->fd) {
-			snprintf(what, sizeof(what), "%d is already the descriptor of disks[%u]",
-				 disk->fd, i);
+			snprintf(what, sizeof(what), "%d is already the descriptor of %s", disk->fd,
+				 owner);
 			complain(errors, config, idx, "fd", what);
 		}
 	}

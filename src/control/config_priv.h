@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between config.c and config_change.c: one object being filled from one tree.
+ * Between config.c, config_change.c and config_check.c: one object being filled from one tree.
  * Not for readers of configurations (config.h).
  */
 #ifndef PARIO_CONTROL_CONFIG_PRIV_H
@@ -13,7 +13,7 @@
 struct filling {
 	const struct schema_table *table;
 	struct config_object *object; /* the struct begins with it */
-	const char *path;             /* "disks[1]" */
+	const char *path;             /* "disks[1]", "disk vda" */
 	struct tree *tree;
 	struct config_errors *errors;
 	bool changing; /* only run-time keys, and null unsets one */
@@ -29,6 +29,12 @@ void config_fill(struct filling *f, json_t *mapping);
  */
 struct config_disk *config_fill_disk(struct config *config, struct tree *tree, json_t *mapping,
 				     struct config_errors *errors);
+
+/* What complaints call a disk that no file and no --disk described: "disk vda"; NULL: "disk". */
+void config_disk_path(const char *name, char *buf, size_t size);
+
+/* The name that mapping gives a disk, borrowed; NULL if there is none, or a wrong one. */
+const char *config_name_in(const json_t *mapping);
 
 void config_no_memory(struct config_errors *errors);
 

@@ -127,34 +127,34 @@ static const struct set_case disk_cases[] = {
 	{"{'poll': 'always'}", NULL},
 	{"{'poll': 'adaptive', 'poll-max-us': 80}", NULL},
 	{"{'poll': 'often'}",
-	 "disks[0].poll: \"often\" is none of the choices (allowed: adaptive, always, never)"},
+	 "disk a.poll: \"often\" is none of the choices (allowed: adaptive, always, never)"},
 	{"{'poll-max-us': '0'}", NULL},
 	{"{'poll-max-us': -1}",
-	 "disks[0].poll-max-us: -1 is below the minimum of 0 (allowed: 0 to 1000000)"},
+	 "disk a.poll-max-us: -1 is below the minimum of 0 (allowed: 0 to 1000000)"},
 	{"{'coalesce': {'mode': 'static', 'packets': 4, 'usecs': 100}}", NULL},
 	{"{'coalesce.mode': 'adaptive'}", NULL},
 	{"{'coalesce.packets': 0}",
-	 "disks[0].coalesce.packets: 0 is below the minimum of 1 (allowed: 1 to 1024)"},
+	 "disk a.coalesce.packets: 0 is below the minimum of 1 (allowed: 1 to 1024)"},
 	{"{'coalesce.usecs': null, 'coalesce.mode': 'off'}", NULL},
 	{"{'coalesce.usecs': 10001}",
-	 "disks[0].coalesce.usecs: 10001 is above the maximum of 10000 (allowed: 1 to 10000)"},
+	 "disk a.coalesce.usecs: 10001 is above the maximum of 10000 (allowed: 1 to 10000)"},
 	{"{'coalesce.mode': 1}",
-	 "disks[0].coalesce.mode: \"1\" is none of the choices (allowed: off, static, adaptive)"},
+	 "disk a.coalesce.mode: \"1\" is none of the choices (allowed: off, static, adaptive)"},
 	{"{'placement': 'fixed'}", NULL},
 	{"{'placement': 'off'}", NULL},
 	{"{'placement': 'auto', 'vcpus': '0', 'siblings': true}", NULL},
 	{"{'placement': 'here'}",
-	 "disks[0].placement: \"here\" is none of the choices (allowed: auto, fixed, off)"},
+	 "disk a.placement: \"here\" is none of the choices (allowed: auto, fixed, off)"},
 	{"{'siblings': false}", NULL},
 	{"{'siblings': 2}",
-	 "disks[0].siblings: \"2\" is neither true nor false (allowed: true, false)"},
+	 "disk a.siblings: \"2\" is neither true nor false (allowed: true, false)"},
 	{"{'vcpus': null}", NULL},
 	{"{'rq-affinity': 1}",
-	 "disks[0].rq-affinity: does not belong to backend ram (allowed with: file)"},
-	{"{'queues': 2}", "disks[0].queues: cannot be changed while it runs; remove the disk and "
+	 "disk a.rq-affinity: does not belong to backend ram (allowed with: file)"},
+	{"{'queues': 2}", "disk a.queues: cannot be changed while it runs; remove the disk and "
 			  "add it anew"},
 	{"{'poll': 'never', 'size': '2M'}",
-	 "disks[0].size: cannot be changed while it runs; remove the disk and add it anew"},
+	 "disk a.size: cannot be changed while it runs; remove the disk and add it anew"},
 };
 
 static void test_set_disk_under_load(void **state)
@@ -329,17 +329,17 @@ static void test_rq_affinity(void **state)
 	rig_set_disk(&rig, "f", "{'rq-affinity': 0}", 0, NULL);
 	assert_int_equal(host_affinity, 0);
 	rig_set_disk(&rig, "f", "{'rq-affinity': 3}", -EINVAL,
-		     "disks[0].rq-affinity: 3 is above the maximum of 2 (allowed: 0 to 2)");
+		     "disk f.rq-affinity: 3 is above the maximum of 2 (allowed: 0 to 2)");
 	/* What it was before us. */
 	rig_set_disk(&rig, "f", "{'rq-affinity': null}", 0, NULL);
 	assert_int_equal(host_affinity, 1);
 	fail_placer.at_once = ENOMEM;
 	rig_set_disk(&rig, "f", "{'rq-affinity': 2, 'placement': 'off'}", -ENOMEM,
-		     "disks[0]: no memory for the placement");
+		     "disk f: no memory for the placement");
 	assert_int_equal(host_affinity, 1);
 	host_affinity = -1;
 	rig_set_disk(&rig, "f", "{'rq-affinity': 2}", -EINVAL,
-		     "disks[0].rq-affinity: there is no block device");
+		     "disk f.rq-affinity: there is no block device");
 	assert_false(config_disk_given(rig.config.disks[0], "rq-affinity"));
 	assert_agreement(&rig);
 	rig_stop(&rig);
@@ -359,7 +359,7 @@ static void test_failure_is_taken_back(void **state)
 	begin(&rig);
 	guest_start(&rig, &guest, "a", 4);
 	fail_placer.at_once = ENOMEM;
-	rig_set_disk(&rig, "a", CHANGE, -ENOMEM, "disks[0]: no memory for the placement");
+	rig_set_disk(&rig, "a", CHANGE, -ENOMEM, "disk a: no memory for the placement");
 	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_ADAPTIVE);
 	assert_agreement(&rig);
 

@@ -108,7 +108,7 @@ static void test_removal_of_the_first(void **state)
 	assert_ptr_equal(daemon_disk(rig.daemon, 0), daemon_find_disk(rig.daemon, "b"));
 	rig_set_disk(&rig, "b", "{'poll': 'never'}", 0, NULL);
 	rig_set_disk(&rig, "b", "{'poll': 'x'}", -EINVAL,
-		     "disks[0].poll: \"x\" is none of the choices (allowed: adaptive, always, "
+		     "disk b.poll: \"x\" is none of the choices (allowed: adaptive, always, "
 		     "never)");
 	guest_progress(&rig, &guest);
 	guest_end(&rig, &guest);
@@ -137,21 +137,21 @@ static void test_adding_fails(void **state)
 	begin(&rig);
 	fds = fd_count();
 	rig_add(&rig, "{'name': 'b', 'backend': 'null', 'size': '1M', 'queues': 0}", -EINVAL,
-		"disks[1].queues: 0 is below the minimum of 1 (allowed: 1 to 256)");
+		"disk b.queues: 0 is below the minimum of 1 (allowed: 1 to 256)");
 	rig_add(&rig, "{'name': 'a', 'backend': 'null', 'size': '1M', 'socket': '/tmp/x'}", -EINVAL,
-		"disks[1].name: \"a\" is already the name of disks[0]");
+		"disk a.name: \"a\" is already the name of another disk");
 	rig_add(&rig, "{'name': 'b', 'path': '/no/such/file'}", -EINVAL,
-		"disks[1].path: /no/such/file does not exist;...");
+		"disk b.path: /no/such/file does not exist;...");
 	make_qcow2(&rig, "cow");
 	snprintf(spec, sizeof(spec), "{'name': 'b', 'path': '%s', 'cache': 'writeback'}",
 		 rig_path(&rig, "cow", "raw"));
-	rig_add(&rig, spec, -EINVAL, "disks[1].path:...");
+	rig_add(&rig, spec, -EINVAL, "disk b.path:...");
 	/* The endpoint: another disk's socket under another name, which is alive. */
 	assert_int_equal(symlink(rig_path(&rig, "a", "sock"), rig_path(&rig, "twin", "sock")), 0);
 	snprintf(spec, sizeof(spec),
 		 "{'name': 'b', 'backend': 'null', 'size': '1M', 'socket': '%s'}",
 		 rig_path(&rig, "twin", "sock"));
-	rig_add(&rig, spec, -EINVAL, "disks[1].socket:...");
+	rig_add(&rig, spec, -EINVAL, "disk b.socket:...");
 	assert_int_equal(fd_count(), fds);
 	assert_int_equal(daemon_disk_cnt(rig.daemon), 1);
 	assert_int_equal(rig.config.disk_cnt, 1);
@@ -215,15 +215,15 @@ static void test_removal_takes_too_long(void **state)
 	guest_start_one(&rig, &guest, "s");
 	hasty = true;
 	rig_remove(&rig, "s", -EBUSY,
-		   "disks[1]: not drained within 10 s: requests are still with its storage; it is "
+		   "disk s: not drained within 10 s: requests are still with its storage; it is "
 		   "gone when they are done");
 	hasty = false;
 	assert_int_equal(disk_state(daemon_find_disk(rig.daemon, "s")), DISK_DRAINING);
 	rig_set_disk(&rig, "s", "{'poll': 'never'}", -EBUSY,
-		     "disks[1]: is being removed: it is gone when it is drained");
-	rig_remove(&rig, "s", -EBUSY, "disks[1]: is being removed: it is gone when it is drained");
+		     "disk s: is being removed: it is gone when it is drained");
+	rig_remove(&rig, "s", -EBUSY, "disk s: is being removed: it is gone when it is drained");
 	rig_add(&rig, "{'name': 's', 'backend': 'null', 'size': '1M', 'socket': '/tmp/x'}", -EINVAL,
-		"disks[2].name: \"s\" is already the name of disks[1]");
+		"disk s.name: \"s\" is already the name of another disk");
 	/* The others live on. */
 	rig_set_daemon(&rig, "{'poll': 'never'}", 0, NULL);
 	rig_until(&rig, !daemon_find_disk(rig.daemon, "s"));
@@ -287,21 +287,21 @@ static void test_resize(void **state)
 	assert_int_equal(st.st_size, 3 << 20);
 	rig_resize(&rig, "f", "3M", 0, NULL);
 	rig_resize(&rig, "f", "2M", -EINVAL,
-		   "disks[1].size: 2097152 is less than the 3145728 bytes that it has: a disk that "
+		   "disk f.size: 2097152 is less than the 3145728 bytes that it has: a disk that "
 		   "runs only grows");
 	rig_resize(&rig, "f", "3146240", -EINVAL,
-		   "disks[1].size: 3146240 is not a multiple of the disk's blocks of 4096 bytes");
+		   "disk f.size: 3146240 is not a multiple of the disk's blocks of 4096 bytes");
 	rig_resize(&rig, "f", "big", -EINVAL,
-		   "disks[1].size: \"big\" is not a size (allowed: 512 to 1048576T, suffixes K, M, "
+		   "disk f.size: \"big\" is not a size (allowed: 512 to 1048576T, suffixes K, M, "
 		   "G, T)");
 	rig_resize(&rig, "a", "2M", -EINVAL,
-		   "disks[0].size: only a disk of backend file can be resized; remove the disk and "
+		   "disk a.size: only a disk of backend file can be resized; remove the disk and "
 		   "add it anew");
 	/* Another file has taken its place: what is served is not what was grown. */
 	assert_int_equal(rename(rig_path(&rig, "f", "raw"), rig_path(&rig, "g", "raw")), 0);
 	rig_image(&rig, "f", 1 << 20);
 	snprintf(line, sizeof(line),
-		 "disks[1].size: %s has 3145728 bytes; a block device is made bigger with its own "
+		 "disk f.size: %s has 3145728 bytes; a block device is made bigger with its own "
 		 "tools first, and a file that took another's place is not served",
 		 rig_path(&rig, "f", "raw"));
 	rig_resize(&rig, "f", "4M", -EINVAL, line);
@@ -312,7 +312,7 @@ static void test_resize(void **state)
 		 "{'name': 'r', 'path': '%s', 'read-only': true, 'cache': 'writeback'}",
 		 rig_path(&rig, "f", "raw"));
 	rig_add(&rig, spec, 0, NULL);
-	rig_resize(&rig, "r", "8M", -EINVAL, "disks[2].size: a read-only disk is not resized");
+	rig_resize(&rig, "r", "8M", -EINVAL, "disk r.size: a read-only disk is not resized");
 	rig_stop(&rig);
 }
 
