@@ -13,8 +13,8 @@
  * 3. A move whose target cannot open the queue goes back to where it came from. If that fails too
  *    the queue is lost: control gives back what comes in of its remainders, then retires it. The
  *    join hears the error in both cases.
- * 4. A watcher or a join may ask for changes, or take the device away when nothing runs: so joins
- *    are told last.
+ * 4. A watcher or a join may ask for changes, and the front end's join may take the device away
+ *    when nothing runs: so joins are told last, and of those the front end's.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -114,16 +114,19 @@ static void end_change(struct device_queue *queue, int status)
 	join_done(join, status);
 }
 
-/* No worker has the queue any more, or ever had: ends the change that led to it, and all others. */
+/*
+ * No worker has the queue any more, or ever had: ends the change that led to it, and all others.
+ * The front end hears last: when its queues have stopped the device may be taken away, and with it
+ * what the operator's joins are part of.
+ */
 static void retire(struct device_queue *queue, int status)
 {
 	struct device *device = queue->device;
-	struct join *waiting[QUEUE_ASKER_MAX_];
-	unsigned waiting_cnt = 0;
-	struct queue_change *change = take_first(queue);
-	struct join *join = change->join;
-	bool ran = change->kind != QUEUE_CHANGE_START;
-	bool lost = change->kind == QUEUE_CHANGE_MOVE;
+	const struct queue_change *head = queue->line;
+	const bool ran = head->kind != QUEUE_CHANGE_START;
+	const bool lost = head->kind == QUEUE_CHANGE_MOVE;
+	const unsigned first = (unsigned)(head - queue->changes);
+	struct join *joins[QUEUE_ASKER_MAX_] = {NULL};
 
 	CHECK(list_empty(&queue->remainders));
 	queue->base = virtqueue_base(queue->vq);
@@ -134,15 +137,19 @@ static void retire(struct device_queue *queue, int status)
 	queue->running = false;
 	queue->lost = false;
 	device->running_cnt--;
-	while (queue->line)
-		waiting[waiting_cnt++] = take_first(queue)->join;
+	while (queue->line) {
+		const struct queue_change *change = take_first(queue);
+
+		joins[change - queue->changes] = change->join;
+	}
 	if (lost && device->front_ops)
 		device->front_ops->queue_lost(device->front, queue->idx);
 	if (ran)
 		tell_watcher(device);
-	for (unsigned i = 0; i < waiting_cnt; i++)
-		join_done(waiting[i], 0);
-	join_done(join, status);
+	for (unsigned i = QUEUE_ASKER_MAX_; i-- > QUEUE_ASKER_FRONT;) {
+		if (joins[i])
+			join_done(joins[i], i == first ? status : 0);
+	}
 }
 
 void device_queue_settle_lost(struct device_queue *queue)

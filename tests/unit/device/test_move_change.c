@@ -322,6 +322,47 @@ static void test_a_lost_queue(void **state)
 	}
 }
 
+static struct rig_wait lost_move, lost_tune;
+
+static void check_operator_was_told(struct join *join)
+{
+	struct rig_wait *wait = container_of(join, struct rig_wait, join);
+
+	assert_true(lost_move.finished);
+	assert_true(lost_tune.finished);
+	wait->finished = true;
+}
+
+/* With the front end's stop the device may go: nothing may be left that the operator asked for. */
+static void test_the_front_end_hears_last(void **state)
+{
+	struct rig_options options = {.poll_mode = POLL_MODE_NEVER};
+	struct rig_wait stop;
+
+	(void)state;
+	begin(&options);
+	hold_reads(0, 2);
+	fake_storage_fail_open(storage, ENOMEM, 2);
+	rig_wait_open(&lost_move);
+	rig_wait_open(&stop);
+	rig_wait_open(&lost_tune);
+	stop.join.finished = check_operator_was_told;
+	device_queue_move(rig.device, 0, rig.workers[1], &lost_move.join);
+	device_queue_stop(rig.device, 0, &stop.join);
+	device_tune(rig.device, device_tuning(rig.device), &lost_tune.join);
+	rig_wait_begin(&rig, &lost_move);
+	rig_wait_begin(&rig, &stop);
+	rig_wait_begin(&rig, &lost_tune);
+	wait_lost();
+	release_held();
+	assert_int_equal(rig_wait_end(&rig, &stop), 0);
+	assert_int_equal(lost_move.join.status, -ENOMEM);
+	assert_int_equal(lost_tune.join.status, 0);
+	rig.queues[0].started = false;
+	assert_int_equal(rig_take_used(&rig, 0), 2);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_a_batch_during_a_move),
 		cmocka_unit_test(test_move_goes_back_with_requests_out),
 		cmocka_unit_test(test_a_lost_queue),
+		cmocka_unit_test(test_the_front_end_hears_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
