@@ -74,9 +74,11 @@ static const struct schema_row daemon_rows[] = {
 	 .choice = choice_poll,
 	 .value = "adaptive",
 	 .offset = DAEMON(poll),
-	 .help = "How a worker waits for a guest. With adaptive it polls for poll-max-us after the "
-		 "last request and then sleeps until it is notified; with always it polls and "
-		 "takes its CPU whole; with never it sleeps as soon as nothing is left to do."},
+	 .help = "How a worker waits for a guest. With adaptive it polls for a while after the "
+		 "last "
+		 "request, as long as it has learnt to pay and at most poll-max-us, and then "
+		 "sleeps until it is notified; with always it polls and takes its CPU whole; with "
+		 "never it sleeps as soon as nothing is left to do."},
 	/*
 	 * 50: waking a sleeping core costs 20 to 45 us, so a shorter window sleeps when the next
 	 * request of a busy queue is about to come, and a longer one burns more than the wake-up it
@@ -89,7 +91,8 @@ static const struct schema_row daemon_rows[] = {
 	 .min = 0,
 	 .max = 1000000,
 	 .offset = DAEMON(poll_max_us),
-	 .help = "How long poll=adaptive polls a queue that has nothing to do, in microseconds. "
+	 .help = "The longest that poll=adaptive polls a queue that has nothing to do, in "
+		 "microseconds; how long it does within that it learns from each queue's gaps. "
 		 "Waking a sleeping core costs about as much as the default."},
 	{.key = "placement",
 	 .runtime = true,
