@@ -105,8 +105,9 @@ const char *schema_runtime_text(const struct schema_row *row);
 /* schema_get.c */
 
 /*
- * Every key with its value, nested ones in objects; null for what has none. Each value is taken by
- * schema_set() as its text.
+ * Every key with its value, nested ones in objects; null for what has none, and for keys that mean
+ * nothing here: those of other back ends, and `socket-mode` without `socket`. Each value is taken
+ * by schema_set() as its text.
  */
 json_t *schema_get(const struct schema_table *table, const void *object);
 /* Names of the keys that were given: the others have their defaults, or the daemon's values. */

@@ -82,6 +82,26 @@ static bool has_default(const struct schema_table *table, const struct schema_ro
 	}
 }
 
+/* A key of another back end, or one that means nothing without a key that was not given. */
+static bool belongs(const struct schema_table *table, const struct schema_row *row,
+		    const struct config_object *head)
+{
+	const struct config_disk *disk = (const struct config_disk *)head;
+
+	if (row->only_with && !(head->given & 1ull << schema_find(table, row->only_with)))
+		return false;
+	return !row->backends || row->backends & 1u << disk->backend;
+}
+
+/* Has the key a value that has an effect, given or not? */
+static bool has_value(const struct schema_table *table, const struct schema_row *row,
+		      const struct config_object *head)
+{
+	if (head->given & 1ull << (row - table->rows))
+		return true;
+	return has_default(table, row) && belongs(table, row, head);
+}
+
 /* "features.packed" becomes "packed" in an object "features". */
 static void put(json_t *object, const char *key, json_t *value)
 {
@@ -109,10 +129,9 @@ json_t *schema_get(const struct schema_table *table, const void *object)
 
 	for (unsigned i = 0; i < table->row_cnt; i++) {
 		const struct schema_row *row = &table->rows[i];
-		bool given = head->given & 1ull << i;
 
 		put(json, row->key,
-		    given || has_default(table, row)
+		    has_value(table, row, head)
 			    ? value_json(row, (const char *)object + row->offset)
 			    : json_null());
 	}

@@ -79,6 +79,12 @@ static void check_row(const struct schema_table *table, const struct schema_row 
 	json_decref(again);
 }
 
+/* In a disk of backend file, without any key given. */
+static bool means_something(const struct schema_row *row)
+{
+	return !row->only_with && (!row->backends || row->backends & 1u << STORAGE_BACKEND_FILE);
+}
+
 static void check_table(const struct schema_table *table, void *object, void *other)
 {
 	json_t *json;
@@ -95,7 +101,7 @@ static void check_table(const struct schema_table *table, void *object, void *ot
 		if (!row->value && !inherits)
 			assert_true(json_is_null(find(json, row->key)));
 		if (row->value)
-			assert_false(json_is_null(find(json, row->key)));
+			assert_int_equal(json_is_null(find(json, row->key)), !means_something(row));
 	}
 	json_decref(json);
 	for (unsigned i = 0; i < table->row_cnt; i++)
@@ -139,12 +145,45 @@ static void test_path_that_is_no_text(void **state)
 	schema_clear(&schema_disk, &disk);
 }
 
+/* Nobody who looks at a disk in memory wants to know of flash channels and of O_DIRECT. */
+static void test_what_belongs(void **state)
+{
+	static const struct {
+		enum storage_backend backend;
+		const char *shown, *not_shown;
+	} cases[] = {
+		{STORAGE_BACKEND_FILE, "cache", "channels"},
+		{STORAGE_BACKEND_RAM, "poll", "channels"},
+		{STORAGE_BACKEND_RAM, "queues", "pin-memory"},
+		{STORAGE_BACKEND_FLASH, "read-us", "cache"},
+	};
+	static struct config_disk disk;
+	const uint64_t socket = 1ull << schema_find(&schema_disk, "socket");
+	json_t *json;
+
+	(void)state;
+	schema_set_defaults(&schema_disk, &disk);
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		disk.backend = cases[i].backend;
+		json = schema_get(&schema_disk, &disk);
+		assert_false(json_is_null(find(json, cases[i].shown)));
+		assert_true(json_is_null(find(json, cases[i].not_shown)));
+		assert_true(json_is_null(find(json, "socket-mode")));
+		json_decref(json);
+	}
+	disk.object.given = socket;
+	json = schema_get(&schema_disk, &disk);
+	assert_string_equal(json_string_value(find(json, "socket-mode")), "0600");
+	json_decref(json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_disk),
 		cmocka_unit_test(test_daemon),
 		cmocka_unit_test(test_path_that_is_no_text),
+		cmocka_unit_test(test_what_belongs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
