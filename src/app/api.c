@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "control/schema.h"
+#include "device/blk/blk.h"
 #include "observe/counters.h"
 #include "observe/objects.h"
 
@@ -110,20 +111,17 @@ static void show_schema(struct http_request *request, const char *name, json_t *
 	http_answer(request, 200, schema_json());
 }
 
-/* A disk's tables are those of its device, so there is one to ask only when there is a disk. */
 static void show_counters(struct http_request *request, const char *name, json_t *body, void *arg)
 {
-	const struct api *api = arg;
 	const struct stat_table front_end = observe_front_end_table();
 	const struct stat_table worker = observe_worker_table();
-	const struct stat_table *tables = NULL;
+	unsigned cnt;
+	const struct stat_table *tables = blk_stat_tables(&cnt);
 	json_t *list = json_array();
-	unsigned cnt = 0;
 
 	(void)name;
 	(void)body;
-	if (daemon_disk_cnt(api->daemon))
-		tables = device_stat_tables(daemon_disk(api->daemon, 0)->device, &cnt);
+	(void)arg;
 	for (unsigned i = 0; i < cnt; i++)
 		observe_describe("disk", &tables[i], list);
 	observe_describe("disk", &front_end, list);

@@ -39,7 +39,7 @@ int device_init(struct device *device, const struct device_ops *ops,
 	}
 	for (unsigned i = 0; i < setup->worker_cnt; i++)
 		device->workers[i] = setup->workers[i];
-	device_tables_init(device);
+	device->table_cnt = device_tables_init(device->ops, device->tables);
 	return 0;
 }
 

@@ -296,8 +296,8 @@ void device_queue_kicked(struct poller *poller);
 /* A change arrives. */
 void device_queue_change_on_worker(struct worker *worker, struct worker_call *call);
 
-/* view.c; control. */
-void device_tables_init(struct device *device);
+/* view.c; control. The tables, at most DEVICE_TABLES_MAX, of devices with these ops; their count. */
+unsigned device_tables_init(const struct device_ops *ops, struct stat_table *tables);
 
 /* change.c; control. Ends a lost queue when its last remainder is in; the device may go with it. */
 void device_queue_settle_lost(struct device_queue *queue);

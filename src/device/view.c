@@ -36,14 +36,13 @@ static unsigned model_table(unsigned table)
 	return table < TABLE_RING ? table - 1 : table - 2;
 }
 
-void device_tables_init(struct device *device)
+unsigned device_tables_init(const struct device_ops *ops, struct stat_table *tables)
 {
-	unsigned model_cnt = device->ops->table_cnt;
+	unsigned model_cnt = ops->table_cnt;
 
 	CHECK(model_cnt >= 1 && model_cnt <= DEVICE_MODEL_TABLES_MAX);
-	device->table_cnt = model_cnt + 2;
-	for (unsigned i = 0; i < device->table_cnt; i++) {
-		struct stat_table *table = &device->tables[i];
+	for (unsigned i = 0; i < model_cnt + 2; i++) {
+		struct stat_table *table = &tables[i];
 
 		if (i == TABLE_QUEUE)
 			*table = (struct stat_table){
@@ -60,8 +59,9 @@ void device_tables_init(struct device *device)
 				.bytes = sizeof(struct virtqueue_stats),
 			};
 		else
-			device->ops->table(model_table(i), table);
+			ops->table(model_table(i), table);
 	}
+	return model_cnt + 2;
 }
 
 const struct stat_table *device_stat_tables(const struct device *device, unsigned *cnt)

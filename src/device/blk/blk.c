@@ -105,6 +105,14 @@ static const struct device_ops blk_device_ops = {
 	.queue_table_add = blk_queue_table_add,
 };
 
+const struct stat_table *blk_stat_tables(unsigned *cnt)
+{
+	static struct stat_table tables[DEVICE_TABLES_MAX];
+
+	*cnt = device_tables_init(&blk_device_ops, tables);
+	return tables;
+}
+
 static int check_options(const struct blk_options *options, struct err *err)
 {
 	if (options->serial && strlen(options->serial) > BLK_SERIAL_BYTES)

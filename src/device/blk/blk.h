@@ -54,6 +54,9 @@ struct blk_stats {
 extern const struct stat_row blk_stat_rows[];
 extern const unsigned blk_stat_row_cnt;
 
+/* Control: device_stat_tables() of any disk, also while there is none. */
+const struct stat_table *blk_stat_tables(unsigned *cnt);
+
 /* Control thread. 0 or -EINVAL / -ENOMEM with text. */
 int blk_device_new(const struct blk_options *options, struct storage *storage,
 		   struct evloop *control, struct device **out, struct err *err);
