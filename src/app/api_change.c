@@ -28,6 +28,12 @@ static json_t *answer_disk(const struct change *change)
 	return disk ? api_disk_json(disk) : json_object();
 }
 
+/* The last one: its name in the request may have been a number. */
+static json_t *answer_added(const struct change *change)
+{
+	return api_disk_json(daemon_disk(change->daemon, daemon_disk_cnt(change->daemon) - 1));
+}
+
 static json_t *answer_daemon(const struct change *change)
 {
 	return api_daemon_json(change->daemon);
@@ -113,10 +119,8 @@ void api_set_daemon(struct http_request *request, const char *name, json_t *body
 void api_add_disk(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	struct api *api = arg;
-	const char *given = json_string_value(json_object_get(body, "name"));
-	struct change *change = begin(api, request, given ? given : "", answer_disk);
+	struct change *change = begin(api, request, name, answer_added);
 
-	(void)name;
 	if (!change)
 		return;
 	change->status = 201;

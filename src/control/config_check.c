@@ -298,6 +298,9 @@ void config_finish_disk(struct config *config, unsigned idx, struct config_error
 		complain(errors, config, idx, NULL, "no memory for the configuration");
 	if (!config->disks[idx]->name)
 		complain(errors, config, idx, "name", "missing: every disk needs a name");
+	else if (strcmp(config->disks[idx]->name, "daemon") == 0)
+		complain(errors, config, idx, "name",
+			 "\"daemon\" is what pario calls the daemon itself; choose another");
 	check_belonging(config, idx, errors);
 	check_storage(config, idx, errors);
 	check_front(config, idx, errors);

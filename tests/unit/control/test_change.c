@@ -430,6 +430,10 @@ static void test_refused_specs(void **state)
 		 "disk.name: one value is needed, not a null"},
 		{"{\"backend\": \"null\", \"size\": \"1M\", \"socket\": \"/tmp/b\"}",
 		 "disk.name: missing: every disk needs a name"},
+		{"{\"name\": \"daemon\", \"backend\": \"null\", \"size\": \"1M\", \"socket\": "
+		 "\"/tmp/b\"}",
+		 "disk daemon.name: \"daemon\" is what pario calls the daemon itself; choose "
+		 "another"},
 		{"{\"name\": \"b\", \"path\": \"/no/such/file\", \"socket\": \"/tmp/b\"}",
 		 "disk b.path: /no/such/file does not exist; create it (truncate -s 10G "
 		 "/no/such/file) or correct the path"},
