@@ -177,7 +177,9 @@ class Looking(Case):
         self.assertEqual(json.loads(self.run_pario("--json", "show", "vda"))["config"],
                          self.get("/v1/disks/vda")["config"])
         self.assertIn("no queue has run yet", self.run_pario("show", "vda"))
-        self.assertIn("poll-max-us", self.run_pario("show", "daemon"))
+        self.assertNotIn("poll-max-us", self.run_pario("show", "daemon"))
+        self.assertIn("poll-max-us", self.run_pario("show", "daemon", "--all"))
+        self.assertIn("1G (1073741824 bytes) in blocks of 512 bytes", self.run_pario("show", "vda"))
         self.assertIn("vda", self.run_pario("stats"))
         self.assertEqual(len(self.run_pario("workers").splitlines()), 1 + len(CPUS))
         self.assertEqual(list(json.loads(self.run_pario("stats", "vda", "--json"))), ["disks"])
@@ -187,9 +189,27 @@ class Looking(Case):
         self.assertEqual((status, len(lines)), (1, 1))
         for wrong in (["list", "x"], ["show"], ["set", "vda"], ["set", "vda", "poll"],
                       ["add", "vdb,backend=null"], ["add", "disk", "backend=null"], ["remove"],
-                      ["resize", "vda"], ["nonsense"], ["--nonsense"], ["--api"], []):
+                      ["resize", "vda"], ["nonsense"], ["--nonsense"], ["list", "--all"], ["--api"],
+                      []):
             with self.subTest(wrong=wrong):
                 self.assertEqual(self.pario(*wrong)[0], 2)
+
+    def test_what_is_shown(self):
+        """Without --all what was given, with it all that has a meaning."""
+        def keys(*arguments):
+            lines = self.run_pario("show", "vda", *arguments).split("\n\n")[1].splitlines()
+            return {line.split()[0]: line.split()[1:] for line in lines[1:]
+                    if not line.startswith("  others ")}
+        self.assertEqual(keys(), {"name": ["vda"], "backend": ["null"], "size": ["1G"],
+                                  "socket": ["vda.sock"]})
+        self.run_pario("set", "vda", "poll=never")
+        self.assertEqual(keys()["poll"], ["never"])
+        shown = keys("--all")
+        self.assertEqual((shown["poll"], shown["queues"]), (["never", "yes"], ["64"]))
+        for row in self.get("/v1/schema")["disks"]:
+            if "null" not in row.get("backends", ["null"]):
+                self.assertNotIn(row["key"], shown)
+                self.assertIsNone(flat(self.get("/v1/disks/vda")["config"])[row["key"]])
 
     def test_no_daemon(self):
         status, out, lines = self.pario("--api", "nobody.sock", "list")
@@ -381,6 +401,15 @@ class ComingAndGoing(Case):
         self.assertEqual(status, 201, document)
         self.assertFalse(document["config"]["features"]["packed"])
 
+    def test_names_that_look_like_others(self):
+        for name in ("..", "-x", "5"):
+            self.run_pario("add", "disk", "--", f"{name},backend=ram,size=1M,socket={name}.sock")
+            self.assertIn(f"{name}: disk, waiting", self.run_pario("show", "--", name))
+            self.run_pario("remove", "--", name)
+        status, document = self.ask("POST", "/v1/disks", {"name": 5, "backend": "null",
+                                                          "size": "1M", "socket": "5.sock"})
+        self.assertEqual((status, document.get("name")), (201, "5"), document)
+
     def test_what_cannot_be_added(self):
         for spec, words in (
                 ("vda,backend=null,size=1M,socket=b.sock", "\"vda\" is already the name"),
@@ -418,10 +447,11 @@ class ComingAndGoing(Case):
                      {"size": "2G"})
 
     def test_all_may_go(self):
+        counters = self.get("/v1/counters")
         self.run_pario("remove", "vda")
         self.assertEqual(self.get("/v1/disks")["disks"], [])
         self.assertEqual(self.run_pario("list").split()[0], "NAME")
-        self.get("/v1/counters")
+        self.assertEqual(self.get("/v1/counters"), counters)
 
 
 class Hostile(Case):

@@ -164,6 +164,8 @@ enum exit_status client_ask(const char *socket, const char *method, const char *
 		complain("the name is too long");
 	} else {
 		curl_easy_setopt(curl, CURLOPT_URL, url);
+		/* ".." is a name as good as any, and no way up. */
+		curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 		result = perform(curl, socket, method, text, answer);
 	}
 	curl_easy_cleanup(curl);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "control/schema.h"
 #include "grid.h"
 
 static enum exit_status usage(const char *text)
@@ -143,33 +144,64 @@ static bool is_among(const json_t *names, const char *name)
 	return false;
 }
 
+/* A size as one would write it; the rest as the API says it. */
+static void add_value(struct grid *grid, const struct schema_table *table, const char *key,
+		      const json_t *value)
+{
+	int row = schema_find(table, key);
+	char text[32];
+
+	if (row < 0 || table->rows[row].type != SCHEMA_SIZE || !json_is_integer(value)) {
+		grid_add_json(grid, value);
+		return;
+	}
+	schema_size_text((uint64_t)json_integer_value(value), text, sizeof(text));
+	grid_add(grid, "%s", text);
+}
+
+/* What of an object's keys is shown. */
+struct keys {
+	const struct schema_table *table;
+	const json_t *given;
+	bool all; /* also keys that were not given, and which were */
+};
+
 /* Each key that has a value; nested ones with a dot. */
-static void add_config(struct grid *grid, json_t *config, const json_t *given, const char *group)
+static void add_config(struct grid *grid, json_t *config, const struct keys *keys,
+		       const char *group)
 {
 	for (void *it = json_object_iter(config); it; it = json_object_iter_next(config, it)) {
 		json_t *value = json_object_iter_value(it);
 		char key[96];
+		bool given;
 
 		snprintf(key, sizeof(key), "%s%s%s", group, *group ? "." : "",
 			 json_object_iter_key(it));
+		given = is_among(keys->given, key);
 		if (json_is_object(value)) {
-			add_config(grid, value, given, key);
-		} else if (!json_is_null(value)) {
+			add_config(grid, value, keys, key);
+		} else if (!json_is_null(value) && (given || keys->all)) {
 			grid_add(grid, "%s", key);
-			grid_add_json(grid, value);
-			grid_add(grid, "%s", is_among(given, key) ? "yes" : "");
+			add_value(grid, keys->table, key, value);
+			if (keys->all)
+				grid_add(grid, "%s", given ? "yes" : "");
 		}
 	}
 }
 
-static void print_config(const json_t *object)
+static void print_config(const struct words *words, const struct schema_table *table,
+			 const json_t *object)
 {
 	static const char *const titles[] = {"KEY", "VALUE", "GIVEN"};
+	const struct keys keys = {table, json_object_get(object, "given"), words->all};
 	struct grid grid;
 
-	grid_begin(&grid, ARRAY_LEN(titles), titles);
-	add_config(&grid, json_object_get(object, "config"), json_object_get(object, "given"), "");
+	grid_begin(&grid, words->all ? 3 : 2, titles);
+	add_config(&grid, json_object_get(object, "config"), &keys, "");
 	grid_end(&grid, "  ");
+	if (!words->all)
+		printf("  others have their defaults%s: --all shows them\n",
+		       table == &schema_disk ? " or the daemon's values" : "");
 }
 
 static void print_queues(const json_t *queues)
@@ -199,24 +231,26 @@ static void print_queues(const json_t *queues)
 	grid_end(&grid, "  ");
 }
 
-static void print_disk(const json_t *disk, const json_t *rows)
+static void print_disk(const struct words *words, const json_t *disk, const json_t *rows)
 {
 	const json_t *placement = json_object_get(disk, "placement");
 	const json_t *pid = json_object_get(disk, "front_end_pid");
 	const json_t *queues = json_object_get(disk, "queues");
+	long long capacity = json_integer_value(json_object_get(disk, "capacity_bytes"));
+	char size[GRID_BYTES_TEXT];
 
 	printf("%s: disk, %s", text_of(disk, "name"), text_of(disk, "state"));
 	if (json_is_integer(pid))
 		printf(" (front end: process %lld)", (long long)json_integer_value(pid));
-	printf("\n  %lld bytes in blocks of %lld\n",
-	       (long long)json_integer_value(json_object_get(disk, "capacity_bytes")),
+	grid_bytes_text((uint64_t)capacity, size);
+	printf("\n  %s (%lld bytes) in blocks of %lld bytes\n", size, capacity,
 	       (long long)json_integer_value(json_object_get(disk, "block_bytes")));
 	printf("  placement %s, by %s, %lld virtual CPUs known, %lld in conflict with a worker\n",
 	       text_of(placement, "mode"), text_of(placement, "source"),
 	       (long long)json_integer_value(json_object_get(placement, "vcpus")),
 	       (long long)json_integer_value(json_object_get(placement, "conflicts")));
 	printf("\n");
-	print_config(disk);
+	print_config(words, &schema_disk, disk);
 	printf("\n");
 	if (json_array_size(queues))
 		print_queues(queues);
@@ -249,7 +283,7 @@ static enum exit_status show_daemon(const struct words *words)
 		print_json(answer);
 	} else if (status == EXIT_STATUS_DONE) {
 		printf("daemon\n\n");
-		print_config(answer);
+		print_config(words, &schema_daemon, answer);
 	}
 	json_decref(answer);
 	return status;
@@ -262,7 +296,7 @@ enum exit_status run_show(const struct words *words)
 	json_t *rows;
 
 	if (words->cnt != 1)
-		return usage("show takes one argument: pario show NAME");
+		return usage("show takes one argument: pario show NAME [--all]");
 	if (strcmp(words->text[0], "daemon") == 0)
 		return show_daemon(words);
 	status = client_ask(words->api, "GET", "/v1/disks/%s", words->text[0], NULL, &answer);
@@ -270,7 +304,7 @@ enum exit_status run_show(const struct words *words)
 		print_json(answer);
 	} else if (status == EXIT_STATUS_DONE) {
 		rows = ask_rows(words);
-		print_disk(answer, rows);
+		print_disk(words, answer, rows);
 		json_decref(rows);
 	}
 	json_decref(answer);

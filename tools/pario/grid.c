@@ -14,6 +14,8 @@
 #define CELL_BYTES 256
 #define COLUMNS_MAX 16
 #define GAP 2
+/* "9999M" */
+#define EXACT_LETTERS_MAX 5
 
 static void add(struct grid *grid, const char *text)
 {
@@ -77,15 +79,32 @@ void grid_add_ns(struct grid *grid, const json_t *ns)
 		grid_add(grid, "%.1f s", value / 1e9);
 }
 
+void grid_bytes_text(uint64_t bytes, char buf[GRID_BYTES_TEXT])
+{
+	static const char suffixes[] = "KMGT";
+	double value = (double)bytes;
+	int unit = -1;
+
+	schema_size_text(bytes, buf, GRID_BYTES_TEXT);
+	if (strlen(buf) <= EXACT_LETTERS_MAX)
+		return;
+	while (value >= 1024 && unit + 1 < (int)sizeof(suffixes) - 1) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit >= 0)
+		snprintf(buf, GRID_BYTES_TEXT, "~%.1f%c", value, suffixes[unit]);
+}
+
 void grid_add_bytes(struct grid *grid, const json_t *bytes)
 {
-	char text[32];
+	char text[GRID_BYTES_TEXT];
 
 	if (!json_is_integer(bytes)) {
 		add(grid, "-");
 		return;
 	}
-	schema_size_text((uint64_t)json_integer_value(bytes), text, sizeof(text));
+	grid_bytes_text((uint64_t)json_integer_value(bytes), text);
 	add(grid, text);
 }
 

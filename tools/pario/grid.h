@@ -6,6 +6,7 @@
 #define PARIO_TOOLS_PARIO_GRID_H
 
 #include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/compiler.h"
@@ -29,5 +30,9 @@ void grid_end(struct grid *grid, const char *indent);
 /* Numbers with units, "-" for null. */
 void grid_add_ns(struct grid *grid, const json_t *ns);
 void grid_add_bytes(struct grid *grid, const json_t *bytes);
+
+/* "1536M", or "~100.0G" where a whole number of some unit would be long. */
+#define GRID_BYTES_TEXT 32
+void grid_bytes_text(uint64_t bytes, char buf[GRID_BYTES_TEXT]);
 
 #endif

@@ -26,9 +26,10 @@ struct command {
 
 static const struct command commands[] = {
 	{"list", "[--json]", "List the daemon's disks: state, size, queues, requests.", run_list},
-	{"show", "NAME [--json]",
-	 "Show a disk: its keys, its queues (worker, CPU, virtual CPUs, depth, latency), and its "
-	 "counters that are not 0. With daemon for NAME: the daemon's keys.",
+	{"show", "NAME [--all] [--json]",
+	 "Show a disk: the keys that were given, its queues (worker, CPU, virtual CPUs, depth, "
+	 "latency), and its counters that are not 0. With daemon for NAME: the daemon's keys. "
+	 "With --all also the keys that have their defaults or the daemon's values.",
 	 run_show},
 	{"stats", "[NAME] [--json]",
 	 "Print the counters that are not 0 and the latencies of all disks, or of one.", run_stats},
@@ -74,6 +75,8 @@ static void print_help(FILE *out)
 	      "  --api SOCKET\n      The daemon's UNIX socket (its key api). Default: PARIO_API, "
 	      "else\n      " API_DEFAULT ".\n"
 	      "  --json\n      Print what the API answers, for programs.\n"
+	      "  --all\n      With show: also keys that nobody gave.\n"
+	      "  --\n      What follows is no option, also if it begins with a minus.\n"
 	      "  --help\n      Print this and exit.\n"
 	      "  --version\n      Print the version and exit.\n\n"
 	      "Exit status: 0 done, 1 refused with the reason on standard error, 2 wrong usage.\n",
@@ -86,9 +89,17 @@ static void print_help(FILE *out)
  */
 static bool take_options(int argc, char **argv, struct words *words, const char **text)
 {
+	bool only_words = false;
+
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0) {
+		if (only_words) {
+			words->text[words->cnt++] = argv[i];
+		} else if (strcmp(argv[i], "--") == 0) {
+			only_words = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
 			words->json = true;
+		} else if (strcmp(argv[i], "--all") == 0) {
+			words->all = true;
 		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--version") == 0) {
 			*text = argv[i];
 		} else if (strcmp(argv[i], "--api") == 0) {
@@ -120,8 +131,12 @@ static enum exit_status dispatch(struct words *words)
 	words->text++;
 	words->cnt--;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(name, commands[i].name) == 0)
+		if (strcmp(name, commands[i].name) != 0)
+			continue;
+		if (!words->all || commands[i].run == run_show)
 			return commands[i].run(words);
+		complain("%s takes no --all: that belongs to show", name);
+		return EXIT_STATUS_USAGE;
 	}
 	complain("\"%s\" is no command of pario (see pario --help)", name);
 	return EXIT_STATUS_USAGE;
@@ -153,7 +168,7 @@ int main(int argc, char **argv)
 	enum exit_status status = run(argc, argv);
 
 	/* A full disk or a closed pipe must not look like success to a script. */
-	if (fflush(stdout) == EOF) {
+	if (fflush(stdout) == EOF || ferror(stdout)) {
 		complain("cannot write: %s", strerror(errno));
 		return EXIT_STATUS_REFUSED;
 	}

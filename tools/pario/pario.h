@@ -20,6 +20,7 @@ enum exit_status {
 struct words {
 	const char *api; /* socket of the daemon */
 	bool json;
+	bool all; /* of show: also what nobody gave */
 	int cnt;
 	char **text;
 };
