@@ -151,6 +151,25 @@ static void poller_deadline_expired(struct worker *worker, struct worker_timer *
 }
 
 /*
+ * Mode always, where the window is over. Who rests is polled when there is time for it, so not one
+ * that has a deadline.
+ */
+static void poller_rest_or_stay(struct poller *poller)
+{
+	struct hotset *set = &poller->worker->set;
+	uint64_t deadline_ns = 0;
+
+	if (poller->ops->next_deadline)
+		deadline_ns = poller->ops->next_deadline(poller);
+	if (set->current != poller)
+		return;
+	if (deadline_ns == 0)
+		poller_rest(poller);
+	else if (poller->resting)
+		poller_end_rest(poller);
+}
+
+/*
  * The window is over: hot to cold, unless work arrived while prepare_sleep armed. The caller has
  * set `current`.
  */
@@ -162,7 +181,7 @@ static void poller_cool(struct poller *poller)
 	bool stay;
 
 	if (poller->mode == POLL_MODE_ALWAYS) {
-		poller_rest(poller);
+		poller_rest_or_stay(poller);
 		return;
 	}
 	if (poller->watch && !kick_watch_may_arm(poller->watch))

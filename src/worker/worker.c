@@ -164,7 +164,7 @@ static void worker_stop(struct worker *worker, struct worker_call *call)
 
 static void worker_teardown(struct worker *worker)
 {
-	CHECK(list_empty(&worker->set.hot) && list_empty(&worker->set.cold));
+	CHECK(worker->set.hot_cnt == 0 && list_empty(&worker->set.cold));
 	uring_memories_fini(&worker->uring);
 	CHECK(worker->timers.cnt == 0);
 	CHECK(!mailbox_has(&worker->mailbox));

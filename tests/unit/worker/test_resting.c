@@ -130,6 +130,34 @@ static void test_mode_changes_while_resting(void **state)
 	crowd_remove(rig);
 }
 
+static void answer_again(struct fake_poller *fake)
+{
+	fake->deadline_ns = get((uint64_t *)fake->arg);
+}
+
+/* Polled when there is time would be too late for a call that is held. */
+static void test_a_deadline_keeps_from_rest(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t deadline_ns = UINT64_MAX - 1;
+	struct fake_poller one;
+	uint64_t start_ns;
+
+	fake_init(&one, POLL_MODE_ALWAYS, 0);
+	one.deadline_ns = deadline_ns;
+	one.on_deadline = answer_again;
+	one.arg = &deadline_ns;
+	fake_add(rig, &one);
+	wait_until(get(&one.polls) > 0);
+	/* Longer than what lets others rest. */
+	start_ns = get(&one.poll_now_ns);
+	wait_until(get(&one.poll_now_ns) > start_ns + 3 * NS_PER_MS);
+	assert_int_equal(resting_cnt(rig), 0);
+	set(&deadline_ns, 0);
+	wait_until(resting_cnt(rig) == 1);
+	fake_remove(rig, &one);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -138,6 +166,7 @@ int main(void)
 		TEST(test_all_have_their_turns),
 		TEST(test_work_ends_the_rest),
 		TEST(test_mode_changes_while_resting),
+		TEST(test_a_deadline_keeps_from_rest),
 	};
 
 	return cmocka_run_group_tests_name("resting", tests, NULL, NULL);
