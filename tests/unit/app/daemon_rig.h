@@ -87,7 +87,7 @@ struct guest {
 	unsigned submitted;
 	unsigned done;
 	unsigned failed;
-	char error[256]; /* when failed */
+	char error[512]; /* when failed */
 };
 
 void guest_start(struct rig *rig, struct guest *guest, const char *disk, unsigned queues);
