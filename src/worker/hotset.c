@@ -21,11 +21,13 @@
 
 /*
  * Mode always: after so long without work a poller rests. Each look at an idle ring is a miss of
- * the cache or two, some 50 ns; a busy worker spends one on every REST_EVERY turns, an idle one
- * REST_VISITS on each, which is all of them where there are few.
+ * the cache or two, some 50 ns; a busy worker spends one for every REST_EVERY_NS, a hundredth of
+ * its time, and an idle one REST_VISITS on each turn, which is all of them where there are few. By
+ * time and not by turns: a neighbour can make turns of milliseconds, and the driver of one that
+ * rests is told not to kick.
  */
 #define REST_AFTER_NS (1000 * 1000)
-#define REST_EVERY 4u
+#define REST_EVERY_NS 4000u
 #define REST_VISITS 16u
 
 void hotset_init(struct hotset *set)
@@ -35,6 +37,7 @@ void hotset_init(struct hotset *set)
 	list_init(&set->cold);
 	set->hot_cnt = 0;
 	set->resting_cnt = 0;
+	set->visited_ns = 0;
 	set->cursor = &set->hot;
 	set->current = NULL;
 	set->unmeasured_left = MEASURE_EVERY;
@@ -249,19 +252,29 @@ static ALWAYS_INLINE unsigned hotset_poll_one(struct worker *worker, struct poll
 	return did;
 }
 
+/* How many of those that rest are looked at in this turn. */
+static unsigned hotset_visits(struct worker *worker, bool busy)
+{
+	struct hotset *set = &worker->set;
+	uint64_t cnt = REST_VISITS;
+
+	if (busy)
+		cnt = (worker->now_ns - set->visited_ns) / REST_EVERY_NS;
+	if (cnt > 0)
+		set->visited_ns = worker->now_ns;
+	return cnt < set->resting_cnt ? (unsigned)cnt : set->resting_cnt;
+}
+
 /* Some of those that rest, the one first that waits longest. */
 static NOINLINE unsigned hotset_visit_resting(struct worker *worker, bool busy, bool measured)
 {
 	struct hotset *set = &worker->set;
-	unsigned left = busy ? 1 : REST_VISITS;
 	struct poller *poller;
 	unsigned total = 0;
 	unsigned did;
 
-	if (busy && stat_read(&worker->stats.turns) % REST_EVERY != 0)
-		return 0;
-	for (left = left < set->resting_cnt ? left : set->resting_cnt;
-	     left > 0 && !list_empty(&set->resting); left--) {
+	for (unsigned left = hotset_visits(worker, busy); left > 0 && !list_empty(&set->resting);
+	     left--) {
 		poller = list_entry(set->resting.next, struct poller, node);
 		did = hotset_poll_one(worker, poller, measured);
 		total += did;

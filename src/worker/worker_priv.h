@@ -121,6 +121,7 @@ struct hotset {
 	struct list_node cold;
 	unsigned hot_cnt; /* of both */
 	unsigned resting_cnt;
+	uint64_t visited_ns;      /* when some of those that rest were last polled */
 	struct list_node *cursor; /* next to be polled in this turn */
 	struct poller *current;   /* whose function runs; NULL once it was removed */
 	unsigned unmeasured_left; /* turns to the next that is measured, that included */

@@ -55,7 +55,7 @@ static void test_idle_ones_cost_the_busy_one_little(void **state)
 {
 	struct rig *rig = *state;
 	struct fake_poller busy;
-	uint64_t before, busy_before;
+	uint64_t before, busy_before, start_ns;
 
 	crowd_add(rig);
 	fake_init(&busy, POLL_MODE_ALWAYS, 0);
@@ -63,16 +63,50 @@ static void test_idle_ones_cost_the_busy_one_little(void **state)
 	fake_add(rig, &busy);
 	/* From here on every turn does work. */
 	wait_until(get(&busy.polls) > 1000);
+	start_ns = get(&busy.poll_now_ns);
 	before = crowd_polls();
 	busy_before = get(&busy.polls);
 	wait_until(get(&busy.polls) > busy_before + 100000);
-	/* Looked at after the busy one, so at least as many turns were made: a poll in four. */
 	before = crowd_polls() - before;
-	busy_before = get(&busy.polls) - busy_before;
-	assert_true(before <= busy_before / 4 + 1);
-	assert_true(before >= 100000 / 4 - 1000);
+	/* The busy one is polled before them: one for every 4 us, and what was due at the start. */
+	assert_true(before <= (get(&busy.poll_now_ns) - start_ns) / 4000 + CROWD);
+	assert_true(before > 0);
 	assert_int_equal(resting_cnt(rig), CROWD);
 	fake_remove(rig, &busy);
+	crowd_remove(rig);
+}
+
+/* More than what is enough for all who rest. */
+static void take_long(struct fake_poller *fake)
+{
+	const uint64_t start_ns = clock_now_ns();
+
+	(void)fake;
+	while (clock_now_ns() - start_ns < 2ull * CROWD * 4000)
+		continue;
+}
+
+static void test_a_slow_neighbour_takes_no_turns_away(void **state)
+{
+	struct rig *rig = *state;
+	struct fake_poller slow;
+	unsigned start[CROWD];
+	unsigned turns;
+
+	crowd_add(rig);
+	fake_init(&slow, POLL_MODE_ALWAYS, 0);
+	set(&slow.work_left, ENDLESS);
+	slow.on_poll = take_long;
+	fake_add(rig, &slow);
+	wait_until(get(&slow.polls) > 1);
+	for (unsigned i = 0; i < CROWD; i++)
+		start[i] = get(&crowd[i].polls);
+	turns = get(&slow.polls);
+	wait_until(get(&slow.polls) >= turns + 8);
+	/* The first and the last turn may be under way. */
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_true(get(&crowd[i].polls) - start[i] >= 6);
+	fake_remove(rig, &slow);
 	crowd_remove(rig);
 }
 
@@ -163,6 +197,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_idle_ones_cost_the_busy_one_little),
+		TEST(test_a_slow_neighbour_takes_no_turns_away),
 		TEST(test_all_have_their_turns),
 		TEST(test_work_ends_the_rest),
 		TEST(test_mode_changes_while_resting),
