@@ -10,7 +10,9 @@ usage: test_api.py PARIOD PARIO PARIO-BENCH [TEST]...
 import http.client
 import json
 import os
+import pathlib
 import random
+import re
 import signal
 import socket
 import stat
@@ -219,6 +221,50 @@ class Looking(Case):
         status, _, lines = self.pario("list", environment={"PARIO_API": "elsewhere.sock"})
         self.assertEqual(status, 1)
         self.assertIn("elsewhere.sock", lines[0])
+
+
+class Documented(Case):
+    """docs/api.md names every route and every field, and none that is not there."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(
+            encoding="utf-8")
+
+    def fields(self, title):
+        """The first column under a heading; "placement.mode" counts for placement."""
+        section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", self.page, re.M | re.S)
+        self.assertIsNotNone(section, title)
+        return re.findall(r"^\| `([^`]+)` \|", section[1], re.M)
+
+    def check(self, title, document):
+        names = set(document)
+        for name in {field.split(".")[0] for field in self.fields(title) if "." in field}:
+            names |= {f"{name}.{inner}" for inner in document[name]}
+            names.remove(name)
+        self.assertEqual(sorted(self.fields(title)), sorted(names), title)
+
+    def test_routes(self):
+        self.assertEqual(sorted(re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \|", self.page, re.M)),
+                         sorted((route["method"], route["path"])
+                                for route in self.get("/v1")["routes"]))
+
+    def test_fields(self):
+        self.bench("vda", "--runtime", 600)
+        wait_until(lambda: self.get("/v1/disks/vda")["queues"], "a queue runs")
+        disk = self.get("/v1/disks/vda")
+        self.check("The process", self.get("/v1"))
+        self.check("The daemon", self.get("/v1/daemon"))
+        self.check("A disk in short", self.get("/v1/disks")["disks"][0])
+        self.check("A disk", disk)
+        self.check("A queue", disk["queues"][0])
+        self.check("A worker", self.get("/v1/workers")["workers"][0])
+        self.check("Latencies", disk["latency"])
+        self.check("A counter", self.get("/v1/counters")["counters"][0])
+        stats = self.get("/v1/stats")
+        self.assertEqual(list(stats), ["disks", "workers"])
+        self.assertEqual(sorted(stats["disks"][0]), ["counters", "kind", "latency", "name"])
+        self.assertEqual(list(stats["workers"][0]), list(self.get("/v1/workers")["workers"][0]))
 
 
 class Setting(Case):
