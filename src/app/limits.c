@@ -9,6 +9,7 @@
 
 #include "base/fdio.h"
 #include "base/log.h"
+#include "control/http.h"
 
 /* Standard streams, the loop, signals, and what libraries open for a moment. */
 #define FDS_FIXED 32
@@ -16,12 +17,16 @@
 #define FDS_WORKER 4
 /* Image, listener, connection, back-end channel, a second front end, memory being mapped. */
 #define FDS_DISK 16
+/* The API's socket and what libmicrohttpd waits with; each of its clients. */
+#define FDS_API 8
+#define FDS_API_CLIENTS HTTP_CONNECTIONS_MAX
 /* Kick, call, error. */
 #define FDS_QUEUE 3
 
 static uint64_t fds_without_queues(const struct config *config)
 {
-	return FDS_FIXED + FDS_WORKER * (uint64_t)CPU_COUNT(&config->daemon.workers) +
+	return FDS_FIXED + (config->daemon.api_path ? FDS_API : 0) +
+	       FDS_WORKER * (uint64_t)CPU_COUNT(&config->daemon.workers) +
 	       FDS_DISK * (uint64_t)config->disk_cnt;
 }
 
@@ -29,6 +34,8 @@ static uint64_t fds_full(const struct config *config)
 {
 	uint64_t fds = fds_without_queues(config);
 
+	if (config->daemon.api_path)
+		fds += FDS_API_CLIENTS;
 	for (unsigned i = 0; i < config->disk_cnt; i++)
 		fds += FDS_QUEUE * (uint64_t)config->disks[i]->queues;
 	return fds;
