@@ -73,6 +73,15 @@ static int change_rq_affinity(struct disk *disk, const struct config_disk *from,
 	return storage_set_rq_affinity(disk->storage, (int)to->rq_affinity, err);
 }
 
+void disk_undo_host(struct disk *disk)
+{
+	struct err err = ERR_INIT;
+
+	if (disk->rq_affinity_before >= 0 &&
+	    storage_set_rq_affinity(disk->storage, disk->rq_affinity_before, &err))
+		log_error(disk->tag, "rq-affinity is not put back: %s", err.text);
+}
+
 int disk_open_storage(struct disk *disk, struct err *err)
 {
 	const struct config_disk *config = disk->config;

@@ -62,6 +62,9 @@ int disk_open_device(struct disk *disk, struct evloop *loop, struct worker *cons
 int disk_place(struct disk *disk, struct placer *placer, struct err *err);
 int disk_open_endpoint(struct disk *disk, struct evloop *loop, struct err *err);
 
+/* Opening failed at a later step: what disk_open_storage() changed on the host is as it was. */
+void disk_undo_host(struct disk *disk);
+
 /* Drains and closes the endpoint; then closed(disk) is called, perhaps before this returns. */
 void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk));
 /* The endpoint is closed or was never opened. */

@@ -54,6 +54,7 @@ int operate_begin_add(struct operation *op)
 	rc = open_disk(daemon, disk, &err);
 	if (rc) {
 		operation_complain(op, disk, &err);
+		disk_undo_host(disk);
 		daemon_remove_disk(daemon, disk);
 		return rc == -ENOMEM ? -ENOMEM : -EINVAL;
 	}

@@ -313,7 +313,7 @@ static void test_no_such_disk(void **state)
 
 static void test_rq_affinity(void **state)
 {
-	char spec[160];
+	char spec[320];
 	struct rig rig;
 
 	(void)state;
@@ -336,6 +336,15 @@ static void test_rq_affinity(void **state)
 	fail_placer.at_once = ENOMEM;
 	rig_set_disk(&rig, "f", "{'rq-affinity': 2, 'placement': 'off'}", -ENOMEM,
 		     "disk f: no memory for the placement");
+	assert_int_equal(host_affinity, 1);
+	/* The endpoint comes last: its socket is another's, which is alive. */
+	rig_image(&rig, "g", 1 << 20);
+	assert_int_equal(symlink(rig_path(&rig, "f", "sock"), rig_path(&rig, "twin", "sock")), 0);
+	snprintf(spec, sizeof(spec),
+		 "{'name': 'g', 'path': '%s', 'cache': 'writeback', 'rq-affinity': 2, 'socket': "
+		 "'%s'}",
+		 rig_path(&rig, "g", "raw"), rig_path(&rig, "twin", "sock"));
+	rig_add(&rig, spec, -EINVAL, "disk g.socket:...");
 	assert_int_equal(host_affinity, 1);
 	host_affinity = -1;
 	rig_set_disk(&rig, "f", "{'rq-affinity': 2}", -EINVAL,
