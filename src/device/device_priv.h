@@ -296,7 +296,7 @@ void device_queue_kicked(struct poller *poller);
 /* A change arrives. */
 void device_queue_change_on_worker(struct worker *worker, struct worker_call *call);
 
-/* view.c; control. The tables, at most DEVICE_TABLES_MAX, of devices with these ops; their count. */
+/* view.c; control. Tables (DEVICE_TABLES_MAX at most) of devices with these ops; how many. */
 unsigned device_tables_init(const struct device_ops *ops, struct stat_table *tables);
 
 /* change.c; control. Ends a lost queue when its last remainder is in; the device may go with it. */
