@@ -166,7 +166,8 @@ static const struct schema_row disk_rows[] = {
 	 .value_in_words = "none: every disk needs one",
 	 .max = 64,
 	 .offset = DISK(name),
-	 .help = "The disk's name in logs and errors; no two disks share one."},
+	 .help = "The disk's name in logs and errors; no two disks share one, and none is daemon, "
+		 "which is what pario calls the daemon itself."},
 	{.key = "backend",
 	 .type = SCHEMA_CHOICE,
 	 .choice = choice_backend,
