@@ -139,7 +139,7 @@ static unsigned fake_poll(struct poller *poller, uint64_t now_ns)
 	CHECK(!fake->armed);
 	CHECK(poller->hot);
 	CHECK(now_ns == worker_now_ns(poller->worker));
-	fake->poll_now_ns = now_ns;
+	set(&fake->poll_now_ns, now_ns);
 	if (get(&fake->work_left) > 0) {
 		add(&fake->work_left, -1);
 		did = 1;

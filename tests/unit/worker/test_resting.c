@@ -42,20 +42,31 @@ static void crowd_remove(struct rig *rig)
 	assert_int_equal(rig->worker->set.hot_cnt, 0);
 }
 
-static uint64_t crowd_polls(void)
-{
-	uint64_t sum = 0;
+struct snapshot {
+	const struct fake_poller *busy;
+	uint64_t now_ns;
+	uint64_t busy_polls;
+	uint64_t crowd_polls;
+};
 
+/* Between two turns, so that the numbers belong together. */
+static void take_snapshot(struct worker *worker, void *arg)
+{
+	struct snapshot *snapshot = arg;
+
+	snapshot->now_ns = worker_now_ns(worker);
+	snapshot->busy_polls = get(&snapshot->busy->polls);
+	snapshot->crowd_polls = 0;
 	for (unsigned i = 0; i < CROWD; i++)
-		sum += get(&crowd[i].polls);
-	return sum;
+		snapshot->crowd_polls += get(&crowd[i].polls);
 }
 
 static void test_idle_ones_cost_the_busy_one_little(void **state)
 {
 	struct rig *rig = *state;
 	struct fake_poller busy;
-	uint64_t before, busy_before, start_ns;
+	struct snapshot before = {.busy = &busy}, after = {.busy = &busy};
+	uint64_t looks;
 
 	crowd_add(rig);
 	fake_init(&busy, POLL_MODE_ALWAYS, 0);
@@ -63,14 +74,12 @@ static void test_idle_ones_cost_the_busy_one_little(void **state)
 	fake_add(rig, &busy);
 	/* From here on every turn does work. */
 	wait_until(get(&busy.polls) > 1000);
-	start_ns = get(&busy.poll_now_ns);
-	before = crowd_polls();
-	busy_before = get(&busy.polls);
-	wait_until(get(&busy.polls) > busy_before + 100000);
-	before = crowd_polls() - before;
-	/* The busy one is polled before them: one for every 4 us, and what was due at the start. */
-	assert_true(before <= (get(&busy.poll_now_ns) - start_ns) / 4000 + CROWD);
-	assert_true(before > 0);
+	rig_call(rig, take_snapshot, &before);
+	wait_until(get(&busy.polls) > before.busy_polls + 100000);
+	rig_call(rig, take_snapshot, &after);
+	looks = after.crowd_polls - before.crowd_polls;
+	/* One for every 4 us, and what was due at the start. */
+	assert_in_range(looks, 1, (after.now_ns - before.now_ns) / 4000 + CROWD);
 	assert_int_equal(resting_cnt(rig), CROWD);
 	fake_remove(rig, &busy);
 	crowd_remove(rig);
@@ -132,14 +141,17 @@ static void test_all_have_their_turns(void **state)
 static void test_work_ends_the_rest(void **state)
 {
 	struct rig *rig = *state;
-	struct fake_poller *one = &crowd[CROWD / 2];
+	struct fake_poller *one = &crowd[CROWD / 2], *other = &crowd[0];
+	unsigned polls;
 
 	crowd_add(rig);
-	set(&one->work_left, ENDLESS);
-	wait_until(resting_cnt(rig) == CROWD - 1);
-	set(&one->work_left, 0);
+	polls = get(&other->polls);
+	set(&one->work_left, 10000);
+	wait_until(get(&one->work_left) == 0);
+	/* Polled on every turn meanwhile, and the others as those of a busy worker. */
+	assert_true(get(&other->polls) - polls < 10000);
 	wait_until(resting_cnt(rig) == CROWD);
-	/* So does a wake, for as long as a poller that found nothing is polled. */
+	/* A wake as well, until it was found to have nothing. */
 	fake_wake(rig, one);
 	wait_until(resting_cnt(rig) == CROWD);
 	assert_int_equal(get(&one->cancels), 0);
