@@ -171,7 +171,7 @@ static void test_daemon_keys(void **state)
 		   "daemon.log-level: \"loud\" is none of the choices (allowed: error, warn, "
 		   "info, debug)",
 		   NULL);
-	assert_int_equal(s->config.daemon.poll_max_us, 50);
+	assert_int_equal(s->config.daemon.poll_max_us, 200);
 	assert_true(config_daemon_given(&s->config.daemon, "log-level"));
 	assert_false(config_daemon_given(&s->config.daemon, "workers"));
 }

@@ -221,7 +221,7 @@ static void test_defaults(void **state)
 	(void)state;
 	schema_set_defaults(&schema_daemon, &daemon);
 	assert_int_equal(daemon.poll, POLL_MODE_ADAPTIVE);
-	assert_int_equal(daemon.poll_max_us, 50);
+	assert_int_equal(daemon.poll_max_us, 200);
 	assert_int_equal(daemon.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(daemon.placement, PLACEMENT_AUTO);
 	assert_int_equal(daemon.rebalance_s, 10);
