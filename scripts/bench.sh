@@ -16,6 +16,7 @@ case ${1:---} in
 --*)
 	echo "== micro-benchmarks"
 	"$build"/tests/bench/bench_virtqueue
+	"$build"/tests/bench/bench_blk
 	echo "== instructions"
 	python3 tests/bench/instructions.py "$build"
 	echo "== peers"
