@@ -21,10 +21,10 @@
 
 /*
  * Mode always: after so long without work a poller rests. Each look at an idle ring is a miss of
- * the cache or two, some 50 ns; a busy worker spends one for every REST_EVERY_NS, a hundredth of
- * its time, and an idle one REST_VISITS on each turn, which is all of them where there are few. By
- * time and not by turns: a neighbour can make turns of milliseconds, and the driver of one that
- * rests is told not to kick.
+ * the cache or two, some 50 ns. While others are polled that do not rest, one is spent for every
+ * REST_EVERY_NS, a hundredth of the time; else REST_VISITS on each turn, which is all of them where
+ * there are few. By time and not by turns: a neighbour can make turns of milliseconds, and the
+ * driver of one that rests is told not to kick.
  */
 #define REST_AFTER_NS (1000 * 1000)
 #define REST_EVERY_NS 4000u
@@ -305,8 +305,9 @@ static ALWAYS_INLINE unsigned hotset_turn(struct worker *worker, const bool meas
 			total += hotset_poll_one(worker, poller, measured);
 	}
 	set->cursor = &set->hot;
+	/* Not by this turn's work: a request may be on its way to one that is polled. */
 	if (unlikely(set->resting_cnt > 0))
-		total += hotset_visit_resting(worker, total > 0, measured);
+		total += hotset_visit_resting(worker, set->hot_cnt > set->resting_cnt, measured);
 	set->current = NULL;
 	return total;
 }

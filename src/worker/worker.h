@@ -12,9 +12,9 @@
  *    asked at that moment, and if work arrived in between it stays and the window begins anew. It
  *    returns on its kick, on worker_poller_wake, on its deadline.
  *    mode always: never leaves, and so the worker never sleeps; but one that found nothing for a
- *    while, and has no deadline, rests: some of those are polled in each turn that found nothing
- *    else, one for every few us of those that did, so that a thousand idle queues cost a busy one
- *    next to nothing. mode never: window 0.
+ *    while, and has no deadline, rests: of those one is polled every few us while there are others
+ *    that do not rest, else some in each turn, so that a thousand idle queues cost a busy one next
+ *    to nothing. mode never: window 0.
  *    mode adaptive: a window between 0 and poll_max_ns, which starts at poll_max_ns and is learnt
  *    from the gaps between one work and the next. Work that it slept for (kick, completion or
  *    deadline, and what prepare_sleep found): after a gap of up to poll_max_ns the window doubles,
