@@ -317,11 +317,12 @@ def moves(rig):
 
 @case
 def coalesce(rig):
-    """null, the load sleeps until called: coalescing off, static and adaptive"""
+    """flash, the load sleeps until called: coalescing off, static and adaptive"""
     if "--coalesce.mode" not in rig.run([rig.daemon(), "--help"]):
         raise Skip("this pariod has no key coalesce.mode")
     modes = ("off", "static", "adaptive")
-    servers = {m: rig.pariod(NULL, "--poll", "always", "--coalesce.mode", m) for m in modes}
+    servers = {m: rig.pariod("backend=flash,size=1G", "--poll", "always", "--coalesce.mode", m)
+               for m in modes}
     for depth in (1, 32, 128):
         results = rig.turns({m: lambda s=servers[m]: rig.load(s, depth=depth, notify="irq")
                              for m in modes})
