@@ -147,6 +147,7 @@ static void test_events(void **state)
 /* The driver looks by itself while a call is held, and then waits for what comes next. */
 static void test_driver_looks_meanwhile(void **state)
 {
+	const struct way *way = *state;
 	struct rig rig;
 
 	for (unsigned event_idx = 0; event_idx < 2; event_idx++) {
@@ -156,7 +157,7 @@ static void test_driver_looks_meanwhile(void **state)
 		assert_int_equal(burst(&rig, 5, T0), 0);
 		assert_int_equal(driver_reap(&rig), 5);
 		driver_want_always(&rig.f.driver);
-		if (event_idx && !(*(const struct way **)state)->packed) {
+		if (event_idx && !way->packed) {
 			/* Its event is behind the held ones: none is wanted for them. */
 			assert_int_equal(burst(&rig, 0, T0 + 50 * US), 0);
 			assert_int_equal(burst(&rig, 1, T0 + 51 * US), 0);
