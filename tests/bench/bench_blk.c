@@ -25,18 +25,15 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "device/blk/blk_priv.h"
 #include "device_rig.h"
+#include "rings_main.h"
 
 #define DISK_BYTES (1ull << 30)
 #define READ_BYTES 4096u
-
-static const char *const ring_names[] = {"split", "split-indirect", "packed", "packed-indirect"};
 
 struct bench {
 	struct worker_call call;
@@ -149,33 +146,7 @@ static void bench(unsigned ring, unsigned round_cnt, unsigned burst)
 	storage_close(storage);
 }
 
-/* 0 when it is no number of 1..max. */
-static unsigned parse_number(const char *text, unsigned max)
-{
-	char *end;
-	const unsigned long v = strtoul(text, &end, 10);
-
-	return *end == '\0' && v >= 1 && v <= max ? (unsigned)v : 0;
-}
-
 int main(int argc, char **argv)
 {
-	const char *ring = argc > 1 ? argv[1] : "all";
-	const unsigned round_cnt = argc > 2 ? parse_number(argv[2], 100000000) : 100000;
-	const unsigned burst = argc > 3 ? parse_number(argv[3], VIRTQUEUE_BURST) : VIRTQUEUE_BURST;
-	bool found = false;
-
-	for (unsigned i = 0; i < ARRAY_LEN(ring_names) && round_cnt && burst; i++) {
-		if (strcmp(ring, "all") != 0 && strcmp(ring, ring_names[i]) != 0)
-			continue;
-		bench(i, round_cnt, burst);
-		found = true;
-	}
-	if (found)
-		return 0;
-	fprintf(stderr,
-		"usage: %s [split|split-indirect|packed|packed-indirect|all [ROUNDS [BURST, at "
-		"most %u]]]\n",
-		argv[0], VIRTQUEUE_BURST);
-	return 2;
+	return rings_main(argc, argv, 100000, bench);
 }

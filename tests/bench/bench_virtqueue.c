@@ -10,15 +10,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "driver.h"
+#include "rings_main.h"
 
 #define DATA_GPA (LOW_GPA + 0x300000)
-
-static const char *const ring_names[] = {"split", "split-indirect", "packed", "packed-indirect"};
 
 static void add_burst(struct driver *d, unsigned cnt)
 {
@@ -78,33 +76,7 @@ static void bench(unsigned ring, unsigned round_cnt, unsigned burst)
 	driver_memory_free(memory);
 }
 
-/* 0 when it is no number of 1..max. */
-static unsigned parse_number(const char *text, unsigned max)
-{
-	char *end;
-	const unsigned long v = strtoul(text, &end, 10);
-
-	return *end == '\0' && v >= 1 && v <= max ? (unsigned)v : 0;
-}
-
 int main(int argc, char **argv)
 {
-	const char *ring = argc > 1 ? argv[1] : "all";
-	const unsigned round_cnt = argc > 2 ? parse_number(argv[2], 100000000) : 200000;
-	const unsigned burst = argc > 3 ? parse_number(argv[3], VIRTQUEUE_BURST) : VIRTQUEUE_BURST;
-	bool found = false;
-
-	for (unsigned i = 0; i < ARRAY_LEN(ring_names) && round_cnt && burst; i++) {
-		if (strcmp(ring, "all") != 0 && strcmp(ring, ring_names[i]) != 0)
-			continue;
-		bench(i, round_cnt, burst);
-		found = true;
-	}
-	if (found)
-		return 0;
-	fprintf(stderr,
-		"usage: %s [split|split-indirect|packed|packed-indirect|all [ROUNDS [BURST, at "
-		"most %u]]]\n",
-		argv[0], VIRTQUEUE_BURST);
-	return 2;
+	return rings_main(argc, argv, 200000, bench);
 }
