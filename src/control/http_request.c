@@ -14,7 +14,7 @@
 #include "control/http_priv.h"
 #include "control/json_text.h"
 
-#define PLACEHOLDER "NAME"
+#define NAME_SEGMENT "NAME"
 /* Of a body that is too large, what is read and forgotten so that its sender sees the answer. */
 #define FORGOTTEN_BYTES_MAX (16 * HTTP_BODY_BYTES_MAX)
 
@@ -28,13 +28,13 @@ static bool path_fits(const char *route, const char *path, char *name)
 
 	name[0] = '\0';
 	while (*route && *path) {
-		if (strncmp(route, PLACEHOLDER, strlen(PLACEHOLDER)) == 0) {
+		if (strncmp(route, NAME_SEGMENT, strlen(NAME_SEGMENT)) == 0) {
 			len = strcspn(path, "/");
 			if (len == 0 || len >= HTTP_NAME_BYTES)
 				return false;
 			memcpy(name, path, len);
 			name[len] = '\0';
-			route += strlen(PLACEHOLDER);
+			route += strlen(NAME_SEGMENT);
 			path += len;
 		} else if (*route++ != *path++) {
 			return false;

@@ -31,7 +31,7 @@
 #define PUNCH_BYTES_MAX (1ull << 30)
 /*
  * Lines of the next request's memory that are asked for while this one is copied: enough for the
- * page walk and until the processor's own prefetch runs. Fewer or more were slower.
+ * page walk and until the processor's own prefetch runs. More were not faster.
  */
 #define PREFETCH_LINES 8
 

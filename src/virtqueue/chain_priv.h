@@ -160,37 +160,7 @@ static ALWAYS_INLINE void chain_walk_turn(struct chain_walk *walk)
 	walk->slot->out_cnt = (uint16_t)(walk->iov - walk->slot->iov);
 }
 
-/*
- * Feeds a descriptor. stop is a constant: 0, or WIRE_DESC_F_INDIRECT. False: the descriptor has
- * that flag, and was not looked at.
- */
-static ALWAYS_INLINE bool chain_step(struct chain_walk *walk, struct wire_desc_copy desc,
-				     uint32_t flags, const uint32_t stop)
-{
-	const struct gmem_row *row = &walk->vq->row;
-	const uint32_t len = wire_desc_len(desc);
-
-	/* The flags that are seldom as they were in the descriptor before, in one test. */
-	if ((flags ^ walk->phase) & (WIRE_DESC_F_WRITE | stop)) {
-		if (flags & stop)
-			return false;
-		if (unlikely(!(flags & WIRE_DESC_F_WRITE)))
-			goto slow;
-		chain_walk_turn(walk);
-	}
-	if (unlikely(!chain_row_spans(row, desc.gpa, len)) || unlikely(walk->iov == walk->iov_room))
-		goto slow;
-	walk->iov->iov_base = row->hva + (desc.gpa - row->gpa);
-	walk->iov->iov_len = len;
-	walk->iov++;
-	walk->total_bytes += len;
-	return true;
-slow:
-	CHAIN_SLOW(walk, chain_step_slow(escaped, desc.gpa, len, flags & WIRE_DESC_F_WRITE));
-	return true;
-}
-
-/* The good case of chain_step() alone. False: it is not one, the chain begins anew with that. */
+/* The good case of chain_step(). False: it is not one, no entry was made. */
 static ALWAYS_INLINE bool chain_step_fast(struct chain_walk *walk, struct wire_desc_copy desc,
 					  uint32_t flags, const uint32_t stop)
 {
@@ -209,6 +179,22 @@ static ALWAYS_INLINE bool chain_step_fast(struct chain_walk *walk, struct wire_d
 	walk->iov->iov_len = len;
 	walk->iov++;
 	walk->total_bytes += len;
+	return true;
+}
+
+/*
+ * Feeds a descriptor. stop is a constant: 0, or WIRE_DESC_F_INDIRECT. False: the descriptor has
+ * that flag, and was not looked at.
+ */
+static ALWAYS_INLINE bool chain_step(struct chain_walk *walk, struct wire_desc_copy desc,
+				     uint32_t flags, const uint32_t stop)
+{
+	if (likely(chain_step_fast(walk, desc, flags, stop)))
+		return true;
+	if (flags & stop)
+		return false;
+	CHAIN_SLOW(walk, chain_step_slow(escaped, desc.gpa, wire_desc_len(desc),
+					 flags & WIRE_DESC_F_WRITE));
 	return true;
 }
 
