@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-net: making a network device out of a port of a switch and a set of workers.
+ * Not its parts (config.c, header.c, tx.c, rx.c, control.c), which net_priv.h names.
+ */
+#ifndef PARIO_DEVICE_NET_NET_H
+#define PARIO_DEVICE_NET_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/stat.h"
+#include "device/device.h"
+#include "network/netport.h"
+#include "worker/worker.h"
+
+#define NET_PAIRS_MAX 64
+#define NET_MTU_MIN 68
+#define NET_MTU_MAX 65535
+
+/* Offloads that a port may have switched off one by one. */
+struct net_offloads {
+	bool csum;       /* CSUM: the guest leaves checksums to us */
+	bool guest_csum; /* GUEST_CSUM: we may leave them to the guest */
+	bool host_tso4, host_tso6, host_ecn, host_ufo, host_uso;
+	bool guest_tso4, guest_tso6, guest_ecn, guest_ufo, guest_uso4, guest_uso6;
+	bool mrg_rxbuf;
+};
+
+/* Strings are copied; fabric, workers and the port are borrowed until net_device_free(). */
+struct net_options {
+	const char *name;
+	unsigned queue_pairs;  /* 1 to NET_PAIRS_MAX */
+	uint8_t mac[ETHER_MAC_BYTES];
+	bool mac_given;        /* offer MAC */
+	uint16_t mtu;          /* 0: MTU is not offered */
+	uint32_t speed_mbit;   /* SPEED_DUPLEX; 0xffffffff: not known */
+	struct net_offloads offloads;
+	bool packed;
+	bool in_order;
+	bool event_idx;
+	bool indirect;
+	bool queue_num_rings;  /* GET_QUEUE_NUM in rings, not in pairs */
+	struct device_tuning tuning;
+	struct fabric *fabric;
+	struct netport *port;
+	struct worker *const *workers;
+	unsigned worker_cnt;
+	unsigned worker_shift;
+};
+
+/* Frames of one queue, beside the virtqueue's own counters. "tx": from the guest. */
+struct net_stats {
+	uint64_t tx_frames, tx_bytes, tx_gso;
+	uint64_t rx_frames, rx_bytes, rx_gso;
+	uint64_t rx_segments;     /* made in software for a guest that does not take large frames */
+	uint64_t rx_csums;        /* completed in software */
+	/* tx: refused by name */
+	uint64_t tx_bad_chain;    /* the virtqueue said so */
+	uint64_t tx_bad_header;   /* no vnet header, or writable parts */
+	uint64_t tx_runt;         /* shorter than an Ethernet header */
+	uint64_t tx_too_long;     /* more than FRAME_BYTES_MAX */
+	uint64_t tx_bad_csum;     /* csum_start, csum_offset beyond the headers, or not negotiated */
+	uint64_t tx_bad_gso;      /* gso type, size, or headers that do not fit it */
+	uint64_t tx_over_mtu;     /* longer than the port's MTU and no large frame */
+	uint64_t tx_disabled;     /* the ring is started and not enabled: discarded */
+	/* rx: dropped by name */
+	uint64_t rx_no_buffer;    /* none came in time, and the pool is full */
+	uint64_t rx_bad_chain;
+	uint64_t rx_small_buffer; /* does not fit into what the guest posted */
+	uint64_t rx_over_mtu;
+	uint64_t rx_filtered;     /* MAC, VLAN filter of the guest */
+	/* rx: kept */
+	uint64_t rx_held;         /* frames that waited for buffers at their sender's */
+	uint64_t rx_pooled;       /* frames that were copied to wait longer */
+};
+
+extern const struct stat_row net_stat_rows[];
+extern const unsigned net_stat_row_cnt;
+
+/* Control: device_stat_tables() of any port, also while there is none. */
+const struct stat_table *net_stat_tables(unsigned *cnt);
+
+/* Control thread. 0 or -EINVAL / -ENOMEM with text. */
+int net_device_new(const struct net_options *options, struct evloop *control, struct device **out,
+		   struct err *err);
+/* Control; every queue stopped. NULL is allowed. */
+void net_device_free(struct device *device);
+
+/* Control: link up or down; the guest is told (STATUS). */
+void net_device_set_link(struct device *device, bool up);
+
+/* What the guest set through its control queue, or the defaults. */
+struct net_state {
+	unsigned pairs;  /* in use */
+	uint8_t mac[ETHER_MAC_BYTES];
+	uint16_t mtu;    /* 0: none was said */
+	bool link_up;
+	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
+	unsigned unicast_cnt, multicast_cnt; /* of the MAC table */
+	unsigned vlan_cnt;                   /* of the VLAN filter */
+	bool unicast_overflow, multicast_overflow;
+	uint64_t guest_offloads; /* as GUEST_OFFLOADS has them */
+};
+/* Control. */
+void net_device_state(const struct device *device, struct net_state *state);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of virtio-net share: the wire's constants, the rules that queues work by, a frame
+ * in its slot, a queue, the device.
+ * Not for anybody outside device/net and its tests.
+ *
+ * A frame's way: header.c judges a vnet header against its frame, and writes one for a receiver
+ * (pure); tx.c takes frames out of a transmit queue and sends them; rx.c puts frames into a receive
+ * queue. control.c serves the control queue, rules.c makes the rules, config.c says what the driver
+ * is told, net.c makes and ends devices.
+ */
+#ifndef PARIO_DEVICE_NET_NET_PRIV_H
+#define PARIO_DEVICE_NET_NET_PRIV_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/le.h"
+#include "device/device_priv.h"
+#include "device/net/net.h"
+#include "guest/gptr.h"
+#include "network/frame.h"
+#include "network/netport.h"
+#include "virtqueue/chain.h"
+
+/* VIRTIO 1.3, 5.1.3 "Feature bits". */
+#define NET_F_CSUM 0
+#define NET_F_GUEST_CSUM 1
+#define NET_F_CTRL_GUEST_OFFLOADS 2
+#define NET_F_MTU 3
+#define NET_F_MAC 5
+#define NET_F_GUEST_TSO4 7
+#define NET_F_GUEST_TSO6 8
+#define NET_F_GUEST_ECN 9
+#define NET_F_GUEST_UFO 10
+#define NET_F_HOST_TSO4 11
+#define NET_F_HOST_TSO6 12
+#define NET_F_HOST_ECN 13
+#define NET_F_HOST_UFO 14
+#define NET_F_MRG_RXBUF 15
+#define NET_F_STATUS 16
+#define NET_F_CTRL_VQ 17
+#define NET_F_CTRL_RX 18
+#define NET_F_CTRL_VLAN 19
+#define NET_F_CTRL_RX_EXTRA 20
+#define NET_F_GUEST_ANNOUNCE 21
+#define NET_F_MQ 22
+#define NET_F_CTRL_MAC_ADDR 23
+#define NET_F_DEVICE_STATS 50
+#define NET_F_VQ_NOTF_COAL 52
+#define NET_F_NOTF_COAL 53
+#define NET_F_GUEST_USO4 54
+#define NET_F_GUEST_USO6 55
+#define NET_F_HOST_USO 56
+#define NET_F_HASH_REPORT 57
+#define NET_F_GUEST_HDRLEN 59
+#define NET_F_RSS 60
+#define NET_F_SPEED_DUPLEX 63
+
+/* VIRTIO 1.3, 5.1.6 "Device Operation". */
+#define NET_HDR_F_NEEDS_CSUM 1
+#define NET_HDR_F_DATA_VALID 2
+#define NET_HDR_GSO_NONE 0
+#define NET_HDR_GSO_TCPV4 1
+#define NET_HDR_GSO_UDP 3
+#define NET_HDR_GSO_TCPV6 4
+#define NET_HDR_GSO_UDP_L4 5
+#define NET_HDR_GSO_ECN 0x80
+
+struct net_header {
+	uint8_t flags;
+	uint8_t gso_type;
+	struct le16 hdr_len;
+	struct le16 gso_size;
+	struct le16 csum_start;
+	struct le16 csum_offset;
+	struct le16 num_buffers; /* absent of a legacy driver without MRG_RXBUF */
+};
+static_assert(sizeof(struct net_header) == 12, "VIRTIO 1.3, 5.1.6");
+#define NET_HEADER_BYTES 12
+#define NET_HEADER_BYTES_LEGACY 10
+
+/* Receive buffers that one frame is spread over, at most. */
+#define NET_RX_BUFFERS_MAX 128
+/* Entries of the MAC table of each kind, and VLANs of the filter (one bit each). */
+#define NET_MAC_TABLE_MAX 64
+#define NET_VLANS 4096
+
+/*
+ * What queues work by. Control makes it (rules.c), and never changes it once it is published in
+ * net_device.rules; the old one is freed when every running queue has said that it took the new one
+ * (QUEUE_CHANGE_MODEL). Workers read it through net_queue.rules.
+ */
+struct net_rules {
+	/* both directions */
+	uint8_t header_bytes; /* 12, or 10 of a legacy driver without MRG_RXBUF */
+	/* tx: what the driver may ask for */
+	bool host_csum;
+	uint8_t host_gso;         /* bit = enum frame_gso; UDP_L4 covers v4 and v6 */
+	uint32_t tx_frame_bytes_max; /* of a frame that is not large: MTU + headers; tags come on top */
+	/* rx: what the driver takes. After GUEST_OFFLOADS commands. */
+	bool mergeable;
+	bool guest_csum;
+	bool guest_tso4, guest_tso6, guest_ecn, guest_ufo, guest_uso4, guest_uso6;
+	bool guest_hdrlen; /* hdr_len must be exact */
+	uint32_t rx_frame_bytes_max; /* as tx_frame_bytes_max */
+	/* rx: what the driver wants to see (CTRL_RX, MAC_TABLE, VLAN) */
+	bool filter_macs;  /* false: all; else by mac, unicast, multicast and the next */
+	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
+	bool filter_vlans; /* only tags in vlans (untagged frames pass) */
+	uint8_t mac[ETHER_MAC_BYTES];
+	uint8_t unicast_cnt, multicast_cnt;
+	uint8_t unicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
+	uint8_t multicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
+	uint64_t vlans[NET_VLANS / 64];
+};
+
+enum net_queue_kind { NET_QUEUE_RX, NET_QUEUE_TX, NET_QUEUE_CONTROL, NET_QUEUE_NONE };
+
+/* A transmitted frame, or nothing but a chain (rx, control), in the virtqueue's slot array. */
+struct net_slot {
+	struct vq_slot slot; /* first */
+	struct frame frame;  /* tx */
+};
+
+struct net_device;
+
+struct net_queue {
+	struct device_queue queue; /* first */
+	struct net_device *net;
+	enum net_queue_kind kind; /* owner; as of the start */
+	const struct net_rules *rules;
+	bool enabled; /* owner: SET_VRING_ENABLE; see net_queue_enable_on_worker() */
+	struct exchange *exchange;
+
+	/* tx */
+	struct frame_source source;
+	unsigned out_cnt; /* frames that others have */
+	struct vq_slot *back; /* that came back and are not completed yet, linked by slot.link */
+	unsigned back_cnt;
+
+	/* rx */
+	struct netport_queue receiver;
+	struct net_rx *rx; /* rx.c */
+
+	/* control */
+	struct net_slot *command; /* control.c: the one that control is looking at */
+
+	struct net_stats stats CACHE_ALIGNED; /* the owner writes, anybody reads */
+};
+static_assert(offsetof(struct net_queue, queue) == 0, "the base comes first");
+
+struct net_remainder {
+	struct device_remainder remainder; /* first */
+	struct net_device *net;
+	struct frame_source source;
+	struct vq_slot *back;
+	unsigned back_cnt;
+};
+
+struct net_control; /* control.c: state that the driver set, and the command under way */
+
+struct net_device {
+	struct device device; /* first */
+	struct fabric *fabric;
+	struct netport *port;
+	unsigned pairs_max;
+	bool queue_num_rings;
+	struct net_options options; /* name is the device's; workers NULL */
+	struct net_control *control;
+	/* control publishes (release), owners load (acquire) when a queue comes and when told */
+	struct net_rules *rules;
+};
+
+static inline struct net_device *net_of_device(const struct device *device)
+{
+	return (struct net_device *)(void *)(uintptr_t)device;
+}
+
+static inline struct net_queue *net_of_queue(struct device_queue *queue)
+{
+	return (struct net_queue *)(void *)queue;
+}
+
+static inline struct net_slot *net_of_slot(struct vq_slot *slot)
+{
+	return (struct net_slot *)(void *)slot;
+}
+
+/*
+ * What queue idx is under these features: rx 2i, tx 2i + 1, control 2N with N pairs under MQ or
+ * RSS, else 2 (5.1.2). Pure.
+ */
+enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned idx);
+
+/* header.c; pure. */
+
+/*
+ * Judges a transmit header against its frame, whose bytes, head, head_bytes and iov are set, and
+ * sets the frame's offloads. Returns the counter in struct net_stats to be raised (offset), or 0:
+ * the frame is good.
+ */
+size_t net_header_judge(struct frame *frame, const struct net_header *header,
+			const struct net_rules *rules);
+/* May a frame like that be given to the receiver as it is, large or with a partial checksum? */
+bool net_header_fits(const struct frame *frame, const struct net_rules *rules);
+/*
+ * A receive header for a frame that fits. shift: what the receiver's first bytes are longer than
+ * head (a VLAN tag, or -4). num_buffers is 1.
+ */
+void net_header_fill(struct net_header *header, const struct frame *frame,
+		     const struct net_rules *rules, int shift);
+
+/* tx.c, rx.c: per kind; owner worker. */
+unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns);
+unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns);
+unsigned net_control_poll(struct net_queue *queue, uint64_t now_ns);
+int net_tx_open(struct net_queue *queue, struct err *err);
+void net_tx_close(struct net_queue *queue);
+int net_rx_open(struct net_queue *queue, struct err *err);
+void net_rx_close(struct net_queue *queue);
+extern const struct netport_ops net_rx_ops;
+/* The queue drains: receive chains that hold nothing go back to the avail side. */
+void net_rx_unfetch(struct net_queue *queue);
+
+/* rules.c; control. */
+/* Makes rules out of features, options and what the driver set, and publishes them. The old ones
+ * are freed when all running queues have taken the new; join hears then. -ENOMEM: as it was. */
+int net_rules_update(struct net_device *net, struct join *join);
+
+/* config.c; control. Members of device_ops. */
+uint64_t net_features_offered(const struct net_options *options);
+const char *net_feature_name(unsigned bit);
+void net_features_acked(struct device *device);
+unsigned net_config_fill(const struct device *device, void *data);
+int net_config_write(struct device *device, uint32_t offset, uint32_t size, const void *data,
+		     struct err *err);
+
+/* control.c; control. */
+int net_control_new(struct net_device *net, struct err *err);
+void net_control_free(struct net_device *net);
+/* Device reset: what the driver set is forgotten. */
+void net_control_reset(struct net_device *net);
+
+#endif

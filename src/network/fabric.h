@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the workers of a daemon have between them for frames: an exchange on each, and bounded rings
+ * for each pair.
+ * Not who gets a frame (netswitch.h).
+ *
+ * Theory of operation
+ *
+ * 1. From worker A to worker B there is an inbox ring (A pushes, B takes) and a return ring (B
+ *    pushes, A takes), each with one producer and one consumer, and no atomic but their indices.
+ * 2. A counts what it has with B (pushed and not returned); at the ring's size it pushes no more,
+ *    so neither ring can overflow. A full inbox is a drop for that receiver alone.
+ * 3. Each exchange has a poller. It is hot while something comes in, and looked at like any other;
+ *    asleep, it is woken by INBOX_WAKE: push, full fence, look at the owner's `sleeping`, eventfd.
+ *    One burst pushes to one worker with one fence and at most one write.
+ */
+#ifndef PARIO_NETWORK_FABRIC_H
+#define PARIO_NETWORK_FABRIC_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "network/frame.h"
+#include "worker/worker.h"
+
+struct fabric;
+struct exchange;
+
+#define FABRIC_RING_ENTRIES 1024
+
+struct fabric_options {
+	struct worker *const *workers; /* borrowed until fabric_free() */
+	unsigned worker_cnt;
+	enum poll_mode poll_mode; /* of the exchanges */
+	uint64_t poll_max_ns;
+};
+
+/*
+ * Control. Makes an exchange for each worker and sends it there; ready when this returns. 0 or
+ * -ENOMEM / -errno with text.
+ */
+int fabric_new(const struct fabric_options *options, struct evloop *control, struct fabric **out,
+	       struct err *err);
+/* Control. No netport is left. closed(arg) runs when every worker has let go. NULL is allowed. */
+void fabric_free(struct fabric *fabric, void (*closed)(void *arg), void *arg);
+
+/* The exchange of a worker. Control or that worker. */
+struct exchange *fabric_exchange(const struct fabric *fabric, const struct worker *worker);
+
+/* Owner of the exchange only. */
+
+/*
+ * Gives back a reference that deliver() took over, at any later time: at once if the frame is of
+ * this worker, else through the return ring to where it came from.
+ */
+void exchange_put(struct exchange *exchange, struct frame *frame);
+/* Is the frame's sender on this very worker? */
+static inline bool exchange_is_home(const struct exchange *exchange, const struct frame *frame)
+{
+	return frame->source->exchange == exchange;
+}
+/*
+ * May a receiver keep a frame of another worker for a while? There is a bound on those that are
+ * kept, so that one receiver does not take the ring's room from the others. True: it is counted
+ * until exchange_put() is told with exchange_put_kept().
+ */
+bool exchange_may_keep(struct exchange *exchange, const struct frame *frame);
+void exchange_put_kept(struct exchange *exchange, struct frame *frame);
+
+struct exchange_stats {
+	uint64_t frames_in;    /* taken from other workers */
+	uint64_t frames_out;   /* pushed to other workers */
+	uint64_t inbox_full;   /* drops for a receiver whose worker does not keep up */
+	uint64_t wakes;        /* eventfd writes to other workers */
+	uint64_t learns;       /* addresses that others told */
+};
+
+#endif

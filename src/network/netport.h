@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A port of a switch, whatever is behind it: a guest's NIC (device/net), a tap, a loop.
+ * Not the switch (netswitch.h).
+ *
+ * Theory of operation
+ *
+ * 1. struct netport is the control side. Each worker has a replica of what its data path needs to
+ *    know (members, VLANs, forwarding table), changed by message: control adds a port to all
+ *    replicas before its queues can come, and takes it out of all of them before it is freed.
+ * 2. A receiving queue (struct netport_queue, embedded in its user's) belongs to one worker from
+ *    netport_queue_open() to _close(). Only there is deliver() called. Senders look up the owner's
+ *    number; a frame that comes to a worker which the queue has left is passed on to its owner, or
+ *    dropped and counted.
+ * 3. netport_send() classifies a burst (VLAN, spoofing), learns, looks up, and gives each frame to
+ *    deliver() of a queue here, or to the inbox of its worker. Headers are read from frame->head
+ *    alone.
+ */
+#ifndef PARIO_NETWORK_NETPORT_H
+#define PARIO_NETWORK_NETPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/stat.h"
+#include "network/fabric.h"
+#include "network/frame.h"
+
+#define NETPORT_QUEUES_MAX 64
+/* Most frames of one netport_send() and of one deliver(). */
+#define NETPORT_BURST 32
+#define NETPORT_VLAN_MAX 4094
+
+struct netswitch;
+struct netport;
+struct netport_queue;
+
+/* Where a port's frames go. All on the owner of the queue. */
+struct netport_ops {
+	const char *kind; /* "port", "tap", "loop" */
+	/*
+	 * Takes all of them, in order, and one reference of each: copies now, or keeps the pointer
+	 * for a bounded time, or drops and counts; whatever it does, exchange_put() follows.
+	 * cnt is 1 to NETPORT_BURST. Must not send from within.
+	 */
+	void (*deliver)(struct netport_queue *queue, struct frame *const *frames, unsigned cnt,
+			uint64_t now_ns);
+	/* The end of the burst that deliver() was called in, once for each such queue: doorbells. */
+	void (*flush)(struct netport_queue *queue, uint64_t now_ns);
+};
+
+struct netport_queue {
+	/* set by the user before netport_queue_open() */
+	const struct netport_ops *ops;
+	/* netport.c */
+	struct netport *port;
+	unsigned idx;
+	struct exchange *exchange; /* of its owner */
+	bool dirty;                /* flush() is owed */
+	struct netport_queue *dirty_next;
+};
+
+enum netport_vlan_mode {
+	NETPORT_VLAN_ANY,    /* neither vlan nor trunk: every VLAN, tags as they are */
+	NETPORT_VLAN_ACCESS, /* untagged frames, of one VLAN */
+	NETPORT_VLAN_TRUNK,  /* tagged frames of the VLANs listed (0: untagged ones too) */
+};
+
+struct netport_vlans {
+	enum netport_vlan_mode mode;
+	uint16_t access;                             /* 1 to NETPORT_VLAN_MAX */
+	uint64_t trunk[(NETPORT_VLAN_MAX + 2) / 64]; /* bit = VLAN */
+};
+
+/* Everything is copied. */
+struct netport_options {
+	const char *name;
+	struct netswitch *netswitch;
+	struct netport_vlans vlans;
+	/* Drop frames whose source is not `mac`; that address is never learnt elsewhere. */
+	bool mac_lock;
+	uint8_t mac[ETHER_MAC_BYTES];
+};
+
+/* Counters of a port's way through the switch, summed over workers. "in": from the port. */
+struct netport_stats {
+	uint64_t in_frames, in_bytes;
+	uint64_t out_frames, out_bytes; /* given to deliver() or to a worker's inbox */
+	uint64_t flooded;               /* frames in that went to all */
+	/* dropped, of frames in */
+	uint64_t drop_runt;      /* shorter than an Ethernet header (with its tag) */
+	uint64_t drop_spoofed;   /* mac-lock, or a source that is no unicast address */
+	uint64_t drop_vlan;      /* a VLAN that the port does not carry */
+	uint64_t drop_storm;     /* flooding beyond the limit */
+	uint64_t drop_hairpin;   /* its destination is behind the port that it came from */
+	uint64_t drop_no_port;   /* nobody else is there */
+	/* dropped, of frames out */
+	uint64_t drop_no_queue;   /* the receiver has no queue that runs */
+	uint64_t drop_inbox_full; /* its worker does not keep up */
+	uint64_t drop_egress_vlan; /* a VLAN that the receiver does not carry (locked address) */
+};
+extern const struct stat_row netport_stat_rows[];
+extern const unsigned netport_stat_row_cnt;
+
+/* Control. */
+
+/* Joins the switch. -EINVAL / -ENOMEM with text. */
+int netport_open(const struct netport_options *options, struct netport **out, struct err *err);
+/* All queues are closed. closed(arg) runs when no worker knows it any more; it is freed before. */
+void netport_close(struct netport *port, void (*closed)(void *arg), void *arg);
+const char *netport_name(const struct netport *port);
+struct netswitch *netport_switch(const struct netport *port);
+void netport_stats(const struct netport *port, struct netport_stats *sum);
+/* Any thread: how many receiving queues senders may spread over, from 0 on (default 1). */
+void netport_set_receivers(struct netport *port, unsigned cnt);
+/* Run-time changes; every worker has taken them when the join hears. */
+struct join;
+void netport_set_vlans(struct netport *port, const struct netport_vlans *vlans, struct join *join);
+void netport_set_lock(struct netport *port, bool mac_lock, const uint8_t *mac, struct join *join);
+
+/* Worker, the owner of the queue. */
+
+void netport_queue_open(struct netport_queue *queue, struct netport *port, unsigned idx,
+			struct exchange *exchange);
+void netport_queue_close(struct netport_queue *queue);
+
+/*
+ * Worker, any: frames (1 to NETPORT_BURST of them) come from the port. The caller holds a
+ * reference of each; those with refs == 1 afterwards are not kept by anybody. deliver() and
+ * flush() of queues on this worker run within.
+ */
+void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
+		  unsigned cnt, uint64_t now_ns);
+
+/* How a receiver has to change the first bytes of a frame: pure. */
+enum netport_tag_edit { NETPORT_TAG_KEEP, NETPORT_TAG_PUSH, NETPORT_TAG_POP };
+enum netport_tag_edit netport_tag_edit(const struct netport *port, const struct frame *frame);
+/*
+ * The first bytes as the receiver sees them, into out (FRAME_HEAD_BYTES + ETHER_TAG_BYTES): head,
+ * with a tag pushed or popped. Returns how many; the difference to head_bytes moves offsets.
+ */
+unsigned netport_edit_head(const struct frame *frame, enum netport_tag_edit edit, uint8_t *out);
+
+#endif
