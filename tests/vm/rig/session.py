@@ -46,17 +46,23 @@ def work_directory():
     raise RigError("no directory with O_DIRECT for the images: name one with PARIO_VM_DIR")
 
 
+def _logs(work):
+    """Of the test and of its guests; {name: path}."""
+    return {str(log.relative_to(work)).replace("/", "-"): log for log in
+            sorted(work.rglob("*.log"))}
+
+
 def _save_logs(work, target):
     target.mkdir(parents=True, exist_ok=True)
-    for log in work.glob("*.log"):
-        shutil.copy(log, target)
+    for name, log in _logs(work).items():
+        shutil.copy(log, target / name)
 
 
 def _report(faults, work, logs):
     for fault in faults:
         print(f"FAULT {fault}")
-    for log in sorted(work.glob("*.log")):
-        print(f"The last of {log.name}:")
+    for name, log in _logs(work).items():
+        print(f"The last of {name}:")
         for line in log.read_text(errors="replace").splitlines()[-25:]:
             print(f"  {line}")
     _save_logs(work, logs)
