@@ -3,7 +3,7 @@
 # The scenario "shell": does what the host says, a line at a time, and tells output and status.
 # Read by init.sh. The host's side is rig/shell.py. Not for scenarios that have no host to think.
 
-mkdir -p /sys/kernel/debug
+mkdir -p /run
 ip link set lo up
 dmesg -n 1
 say ready

@@ -5,7 +5,6 @@ Not a judge.
 """
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +51,7 @@ class NetPariod(backend.Backend):
         self.api_path = work / "api.sock"
         self.more = more
         self.api = None
+        self.on_start = lambda: None
 
     def arguments(self):
         argv = ["--api", self.api_path, *self.more]
@@ -66,6 +66,7 @@ class NetPariod(backend.Backend):
     def start(self):
         super().start()
         self.api = pariod_api.Api(self.api_path)
+        self.on_start()
 
     def command(self):
         words = [self.program, *self.arguments()]
@@ -73,6 +74,14 @@ class NetPariod(backend.Backend):
 
     def port(self, name):
         return self.api.must("GET", f"/v1/ports/{name}")
+
+    def counter(self, port, name):
+        """A counter of a port, whichever group it is in."""
+        groups = self.port(port)["counters"]
+        found = [group[name] for group in groups.values() if name in group]
+        if len(found) != 1:
+            raise RigError(f"port {port} has {len(found)} counters of the name {name}")
+        return found[0]
 
     def __exit__(self, *exc):
         if self.api:
@@ -115,10 +124,6 @@ class Namespace:
 
     def ip(self, words):
         return self.run("ip", *words.split())
-
-    def popen(self, argv):
-        return subprocess.Popen(self.command(argv), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def __enter__(self):
         done = process.run(["ip", "netns", "add", self.name])

@@ -16,13 +16,16 @@ from rig.errors import CannotRun, RigError
 SKIPPED = 77
 
 
-def arguments(description):
-    """The options that all test programs take; a program adds its own."""
+def arguments(description, backends=("pariod", "qsd")):
+    """The options that all test programs take; a program adds its own.
+
+    backends: pariod, and what a test may be run against to compare or to try the rig.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--pariod", help="path of the pariod to test")
-    parser.add_argument("--backend", choices=("pariod", "qsd"),
+    parser.add_argument("--backend", choices=backends,
                         default=os.environ.get("PARIO_VM_BACKEND", "pariod"),
-                        help="qsd: qemu-storage-daemon instead, to compare with")
+                        help=f"{backends[1]}: another back end instead, to compare with")
     parser.add_argument("--logs", type=Path, default=Path("vm-logs"),
                         help="directory for the logs of a test that fails")
     return parser

@@ -49,14 +49,20 @@ class Shell:
 
     def result(self, seconds=COMMAND_SECONDS):
         """(status, output) of the command that was begun."""
-        command, self.order = self.order, None
+        command = self.order
         out = []
         for word, rest in self._lines(seconds, f"for: {command}"):
             if word == "status":
+                self.order = None
                 return int(rest), "\n".join(out)
             if word is None:
                 out.append(rest)
         raise RigError(f"{self.name}: no answer to: {command}")
+
+    def settle(self, seconds=COMMAND_SECONDS):
+        """After a failure: waits for what is still under way."""
+        if self.order is not None:
+            self.result(seconds)
 
     def try_sh(self, command, seconds=COMMAND_SECONDS):
         """(status, output) of a command."""
