@@ -95,7 +95,7 @@ class Testpmd(backend.Backend):
     name = "testpmd"
 
     def __init__(self, nics, work):
-        super().__init__(process.need("dpdk-testpmd", "dpdk"), nics, work)
+        super().__init__(process.need("dpdk-testpmd", "dpdk-dev"), nics, work)
 
     def arguments(self):
         argv = ["-l", "0-1", "--no-pci", "--no-huge", "-m", "512", "--file-prefix",
