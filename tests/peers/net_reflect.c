@@ -89,6 +89,9 @@ static double drive(struct run *run, double seconds, double rate)
 		if (outstanding(run) < WINDOW && (rate == 0 || (double)cnt < elapsed * rate)) {
 			send_next(run, (unsigned)(cnt % PATHS));
 			cnt++;
+		} else {
+			/* Leaves the CPU to those who have something to do. */
+			nanosleep(&(struct timespec){0, 20000}, NULL);
 		}
 		take(run);
 	} while (elapsed < seconds);
