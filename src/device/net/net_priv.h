@@ -99,16 +99,17 @@ struct net_rules {
 	uint8_t header_bytes; /* 12, or 10 of a legacy driver without MRG_RXBUF */
 	/* tx: what the driver may ask for */
 	bool host_csum;
-	uint8_t host_gso;         /* bit = enum frame_gso; UDP_L4 covers v4 and v6 */
-	uint32_t tx_frame_bytes_max; /* of a frame that is not large: MTU + headers; tags come on top */
+	uint8_t host_gso;            /* bit = enum frame_gso; UDP_L4 covers v4 and v6 */
+	uint32_t tx_frame_bytes_max; /* of a frame that is not large: MTU + headers; tags come on
+					top */
 	/* rx: what the driver takes. After GUEST_OFFLOADS commands. */
 	bool mergeable;
 	bool guest_csum;
 	bool guest_tso4, guest_tso6, guest_ecn, guest_ufo, guest_uso4, guest_uso6;
-	bool guest_hdrlen; /* hdr_len must be exact */
+	bool guest_hdrlen;           /* hdr_len must be exact */
 	uint32_t rx_frame_bytes_max; /* as tx_frame_bytes_max */
 	/* rx: what the driver wants to see (CTRL_RX, MAC_TABLE, VLAN) */
-	bool filter_macs;  /* false: all; else by mac, unicast, multicast and the next */
+	bool filter_macs; /* false: all; else by mac, unicast, multicast and the next */
 	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
 	bool filter_vlans; /* only tags in vlans (untagged frames pass) */
 	uint8_t mac[ETHER_MAC_BYTES];
@@ -138,7 +139,7 @@ struct net_queue {
 
 	/* tx */
 	struct frame_source source;
-	unsigned out_cnt; /* frames that others have */
+	unsigned out_cnt;     /* frames that others have */
 	struct vq_slot *back; /* that came back and are not completed yet, linked by slot.link */
 	unsigned back_cnt;
 
