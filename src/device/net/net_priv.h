@@ -272,8 +272,12 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns);
 bool net_rx_prepare_sleep(struct net_queue *queue);
 uint64_t net_rx_next_deadline(const struct net_queue *queue);
 int net_rx_open(struct net_queue *queue, struct err *err);
-/* keep: frames that wait are to go with the queue to its next worker. */
-void net_rx_close(struct net_queue *queue, bool keep);
+void net_rx_enable(struct net_queue *queue);
+/*
+ * Nothing is received any more, and nothing taken in advance is left. keep: frames that wait go
+ * with the queue to its next worker; else they are dropped. Also of one that is disabled already.
+ */
+void net_rx_disable(struct net_queue *queue, bool keep);
 /* What was taken in advance goes back to the ring: it is about to stop, or memory changes. */
 void net_rx_unfetch(struct net_queue *queue);
 /* Control; the queue is with nobody. */
@@ -286,6 +290,12 @@ unsigned net_control_detach(struct net_queue *queue, struct net_remainder *rem);
 unsigned net_control_reap(struct net_remainder *rem);
 /* On whichever worker has the queue now: writes the ack of a finished command into its slot. */
 void net_control_answer(struct net_slot *command);
+
+/* control.c; control. Members of device_ops. */
+bool net_queue_is_told(const struct device *device, unsigned idx);
+void net_queue_changed(struct device *device, unsigned idx);
+int net_message(struct device *device, enum device_message message, uint64_t value,
+		struct err *err);
 
 /* rules.c; control. */
 /* Makes rules out of features, options and what the driver set, and publishes them. The old ones

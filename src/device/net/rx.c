@@ -395,11 +395,6 @@ static void rx_deliver(struct netport_queue *receiver, struct frame *const *fram
 	struct net_rx *rx = queue->rx;
 	unsigned i = 0;
 
-	if (unlikely(!queue->enabled)) {
-		for (; i < cnt; i++)
-			exchange_put(queue->exchange, frames[i]);
-		return;
-	}
 	while (i < cnt && likely(rx->wait_cnt == 0)) {
 		unsigned n = put_plain_burst(queue, frames + i, cnt - i);
 
@@ -439,7 +434,7 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 
 	if (unlikely(!device_queue_may_fetch(&queue->queue)))
 		net_rx_unfetch(queue);
-	else if (queue->rx->wait_cnt && queue->enabled)
+	else if (queue->rx->wait_cnt)
 		work = rx_wait_drain(queue, now_ns);
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
@@ -450,7 +445,7 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 bool net_rx_prepare_sleep(struct net_queue *queue)
 {
 	virtqueue_notify(queue->queue.vq);
-	if (!queue->rx->wait_cnt || !device_queue_may_fetch(&queue->queue) || !queue->enabled)
+	if (!queue->rx->wait_cnt || !device_queue_may_fetch(&queue->queue))
 		return false;
 	return virtqueue_arm(queue->queue.vq);
 }
@@ -474,14 +469,21 @@ int net_rx_open(struct net_queue *queue, struct err *err)
 	}
 	rx->source.exchange = queue->exchange;
 	queue->receiver.ops = &net_rx_ops;
-	netport_queue_open(&queue->receiver, queue->net->port, queue->queue.idx / 2,
-			   queue->exchange);
 	return 0;
 }
 
-void net_rx_close(struct net_queue *queue, bool keep)
+void net_rx_enable(struct net_queue *queue)
 {
-	netport_queue_close(&queue->receiver);
+	netport_queue_open(&queue->receiver, queue->net->port, queue->queue.idx / 2,
+			   queue->exchange);
+	queue->enabled = true;
+}
+
+void net_rx_disable(struct net_queue *queue, bool keep)
+{
+	if (queue->enabled)
+		netport_queue_close(&queue->receiver);
+	queue->enabled = false;
 	net_rx_unfetch(queue);
 	if (keep)
 		rx_wait_let_go(queue, 0, true);
