@@ -111,7 +111,7 @@ static ALWAYS_INLINE void put_plain(struct vq_slot *slot, const struct frame *fr
 	const unsigned head_bytes = FRAME_PLAIN_BYTES + frame->head_bytes;
 	uint8_t *dst = slot->iov[0].iov_base;
 
-	copy_short_out(gptr_from_hva(void, dst), frame->plain_header, head_bytes);
+	copy_short_out(gptr_from_hva(void, dst), frame_wire_const(frame), head_bytes);
 	copy_payload(dst + head_bytes, frame);
 	slot->used_bytes = FRAME_PLAIN_BYTES + frame->bytes;
 }
