@@ -44,7 +44,7 @@ struct rig *rig_new(unsigned worker_cnt, const struct netswitch_options *options
 	return rig;
 }
 
-static void rig_closed(void *arg)
+void rig_count_closed(void *arg)
 {
 	((struct rig *)arg)->closed++;
 }
@@ -53,8 +53,8 @@ void rig_free(struct rig *rig)
 {
 	const unsigned closed = rig->closed;
 
-	netswitch_free(rig->sw, rig_closed, rig);
-	fabric_free(rig->fabric, rig_closed, rig);
+	netswitch_free(rig->sw, rig_count_closed, rig);
+	fabric_free(rig->fabric, rig_count_closed, rig);
 	rig_until(rig, rig->closed == closed + 2);
 	for (unsigned i = 0; i < rig->worker_cnt; i++)
 		worker_free(rig->workers[i]);
@@ -238,7 +238,7 @@ void rig_port_close(struct rig_port *port)
 		if (port->queues[i].open)
 			rig_queue_close(port, i);
 	}
-	netport_close(port->port, rig_closed, port->rig);
+	netport_close(port->port, rig_count_closed, port->rig);
 	rig_until(port->rig, port->rig->closed > closed);
 }
 

@@ -41,6 +41,8 @@ struct rig *rig_new(unsigned worker_cnt, const struct netswitch_options *options
 		    enum poll_mode mode);
 /* The switch has no port any more. */
 void rig_free(struct rig *rig);
+/* For netport_close() and the like; arg is the rig. */
+void rig_count_closed(void *arg);
 
 /* Runs fn on a worker and returns when control has its acknowledgement. */
 void rig_call(struct rig *rig, unsigned worker, void (*fn)(struct worker *worker, void *arg),

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "network/fabric_priv.h"
+#include "network/netport_priv.h"
 
 static struct {
 	struct rig *rig;
@@ -240,46 +240,86 @@ static void test_keeper(void **state)
 	end();
 }
 
-/* --- queues and ports that go while frames are on their way --- */
+/* --- queues that go while frames are on their way --- */
 
-static void test_queue_moved(void **state)
+/*
+ * 32 frames come to worker 1 for a queue that has just left it. The worker stands still meanwhile,
+ * and senders are told what they would have read before the queue left.
+ */
+static void send_to_former_owner(struct worker_call *call)
+{
+	struct netport *port = t.ports[1].port;
+
+	release = 0;
+	rig_queue_close(&t.ports[1], 0);
+	worker_call(t.rig->workers[1], call);
+	rig_until(t.rig, get(&blocked) == 1);
+	store_relaxed(&port->owners[0], 1);
+	store_release(&port->open, 1);
+	send(0, 0, rig_mac(1), rig_mac(2), 32);
+	store_relaxed(&port->open, 0);
+	store_relaxed(&port->owners[0], NETPORT_OWNER_NONE);
+}
+
+static void let_go(void)
+{
+	__atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+	rig_until(t.rig, blocked == 0 && get(&t.senders[0].back) == get(&t.senders[0].sent));
+}
+
+static void test_queue_moves(void **state)
 {
 	struct worker_call call = {.run_on_worker = block_worker, .done_on_control = unblocked};
-	struct exchange *exchange;
 
 	(void)state;
 	begin(3, 2);
 	introduce(1, 1, rig_mac(2));
 	introduce(0, 0, rig_mac(1));
 	forget_counts();
-	exchange = rig_exchange(t.rig, 1);
-	/*
-	 * The worker stands still between the closing of its queue and what comes in: a move, as
-	 * the frames see it.
-	 */
-	release = 0;
-	rig_queue_close(&t.ports[1], 0);
-	worker_call(t.rig->workers[1], &call);
-	rig_until(t.rig, get(&blocked) == 1);
-	__atomic_store_n(&t.ports[1].port->owners[0], 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&t.ports[1].port->open, 1, __ATOMIC_RELEASE);
-	send(0, 0, rig_mac(1), rig_mac(2), 32);
-	assert_int_equal(rig_port_frames(&t.ports[1]), 0);
-	/* To a third worker. */
+	/* To a third worker: they follow it, by way of their sender. */
+	send_to_former_owner(&call);
 	rig_queue_open(&t.ports[1], 0, 2);
-	__atomic_store_n(&release, 1, __ATOMIC_RELEASE);
-	expect_frames(1, 32);
+	let_go();
+	assert_int_equal(rig_port_frames(&t.ports[1]), 32);
 	assert_int_equal(stat_read(&stats(0)->bounces), 32);
+	/* To the sender's own. */
+	rig_queue_close(&t.ports[1], 0);
+	rig_queue_open(&t.ports[1], 0, 1);
+	send_to_former_owner(&call);
+	rig_queue_open(&t.ports[1], 0, 0);
+	let_go();
+	assert_int_equal(rig_port_frames(&t.ports[1]), 64);
 	assert_int_equal(rig_stats(&t.ports[1]).drop_no_queue, 0);
-	rig_until(t.rig, blocked == 0 && !exchange->dirty_cnt);
-	/* Nowhere: dropped, and given back. */
-	release = 0;
-	worker_call(t.rig->workers[2], &call);
-	rig_until(t.rig, get(&blocked) == 1);
-	send(0, 0, rig_mac(1), rig_mac(2), 32);
-	__atomic_store_n(&t.ports[1].port->owners[0], NETPORT_OWNER_NONE, __ATOMIC_RELAXED);
+	/* To nowhere. */
+	rig_queue_close(&t.ports[1], 0);
+	rig_queue_open(&t.ports[1], 0, 1);
+	send_to_former_owner(&call);
+	let_go();
+	assert_int_equal(rig_port_frames(&t.ports[1]), 64);
+	assert_int_equal(rig_stats(&t.ports[1]).drop_no_queue, 32);
+	end();
+}
+
+/* What is in an inbox for a port that has gone is given back, and hits no port that comes after. */
+static void test_port_goes(void **state)
+{
+	struct worker_call call = {.run_on_worker = block_worker, .done_on_control = unblocked};
+	unsigned closed;
+
+	(void)state;
+	begin(2, 2);
+	introduce(1, 1, rig_mac(2));
+	introduce(0, 0, rig_mac(1));
+	send_to_former_owner(&call);
+	/* The worker hears of this before it looks at its inbox. */
+	closed = t.rig->closed;
+	netport_close(t.ports[1].port, rig_count_closed, t.rig);
 	__atomic_store_n(&release, 1, __ATOMIC_RELEASE);
-	rig_until(t.rig, get(&t.senders[0].back) == get(&t.senders[0].sent));
+	rig_until(t.rig, t.rig->closed > closed);
+	let_go();
+	rig_port_open(t.rig, &t.ports[1], NULL, 1);
+	send(0, 0, rig_mac(1), rig_mac(2), 1);
+	expect_frames(1, 1);
 	end();
 }
 
@@ -289,7 +329,7 @@ int main(void)
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_learns_from_others),
 		cmocka_unit_test(test_flood),          cmocka_unit_test(test_wakes),
 		cmocka_unit_test(test_full_inbox),     cmocka_unit_test(test_keeper),
-		cmocka_unit_test(test_queue_moved),
+		cmocka_unit_test(test_queue_moves),    cmocka_unit_test(test_port_goes),
 	};
 
 	return cmocka_run_group_tests_name("exchange", tests, NULL, NULL);
