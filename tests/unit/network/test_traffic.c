@@ -285,8 +285,9 @@ static void test_ports_come_and_go(void **state)
 	begin(3, POLL_MODE_ADAPTIVE, 4000, 4);
 	talk();
 	for (; !talkers_are_done() || times == 0; times++) {
-		rig_port_open(rig, &guest, NULL, (int)(times % 3));
+		rig_port_open(rig, &guest, NULL, -1);
 		guest.queues[0].keeps = times % 2;
+		rig_queue_open(&guest, 0, times % 3);
 		heard += rig_port_frames(&guest);
 		rig_port_close(&guest);
 		heard += rig_port_frames(&guest);
