@@ -13,6 +13,7 @@ DOC = ROOT / "docs" / "architecture.md"
 ALLOWED = {
     "base": [],
     "guest": ["base"],
+    "flow": ["base", "guest"],
     "virtqueue": ["base", "guest"],
     "worker": ["base"],
     "storage": ["base", "worker", "guest/gmem.h", "guest/iov.h"],
