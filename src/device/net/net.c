@@ -40,6 +40,9 @@ const struct stat_row net_stat_rows[] = {
 	ROW(rx_filtered, "frames", "Dropped: the guest filters its address or VLAN."),
 	ROW(rx_held, "frames", "Waited for buffers in their sender's memory."),
 	ROW(rx_pooled, "frames", "Waited longer, as a copy."),
+	ROW(control_commands, "commands", "Commands of the control queue."),
+	ROW(control_refused, "commands", "Refused: not agreed on, or with a value that cannot be."),
+	ROW(control_malformed, "commands", "Refused: no command, too long, or no room to answer."),
 };
 const unsigned net_stat_row_cnt = ARRAY_LEN(net_stat_rows);
 static_assert(ARRAY_LEN(net_stat_rows) * sizeof(uint64_t) == sizeof(struct net_stats),
@@ -219,7 +222,6 @@ static void remainder_close_on_worker(struct device_remainder *base)
 static unsigned queue_adopt(struct device_queue *base, struct device_remainder *rem,
 			    uint64_t now_ns)
 {
-	const bool control = net_of_queue(base)->kind == NET_QUEUE_CONTROL;
 	struct net_slot *at = rem->batch ? net_of_slot(rem->batch) : NULL;
 	unsigned total = 0;
 
@@ -227,11 +229,8 @@ static unsigned queue_adopt(struct device_queue *base, struct device_remainder *
 		struct vq_slot *slots[VIRTQUEUE_BURST];
 		unsigned cnt = 0;
 
-		for (; at && cnt < VIRTQUEUE_BURST; at = at->next) {
-			if (control)
-				net_control_answer(at);
+		for (; at && cnt < VIRTQUEUE_BURST; at = at->next)
 			slots[cnt++] = &at->slot;
-		}
 		virtqueue_complete(base->vq, base->pool, slots, cnt);
 		total += cnt;
 	}
@@ -318,7 +317,8 @@ static int check_options(const struct net_options *options, struct err *err)
 	return 0;
 }
 
-static int init(struct net_device *net, const struct net_options *options, struct err *err)
+static int init(struct net_device *net, const struct net_options *options, struct evloop *control,
+		struct err *err)
 {
 	const unsigned rings = 2 * options->queue_pairs + 1;
 	const struct device_setup setup = {
@@ -336,6 +336,7 @@ static int init(struct net_device *net, const struct net_options *options, struc
 
 	if (status)
 		return status;
+	net->loop = control;
 	net->fabric = options->fabric;
 	net->port = options->port;
 	net->pairs_max = options->queue_pairs;
@@ -354,13 +355,12 @@ int net_device_new(const struct net_options *options, struct evloop *control, st
 	struct net_device *net;
 	int status = check_options(options, err);
 
-	(void)control; /* workers carry their own way back to it */
 	if (status)
 		return status;
 	net = calloc(1, sizeof(*net));
 	if (!net)
 		return err_set(err, ENOMEM, "no memory for the device");
-	status = init(net, options, err);
+	status = init(net, options, control, err);
 	if (status) {
 		free(net);
 		return status;
