@@ -280,13 +280,13 @@ static void add_lone_disk(const struct options *options, struct config *config,
 	if (!disk)
 		return;
 	if (options->blk_file)
-		config_set(config, disk, "path", options->blk_file, errors);
+		config_set_key(config, disk, "path", options->blk_file, errors);
 	if (options->socket_path)
-		config_set(config, disk, "socket", options->socket_path, errors);
+		config_set_key(config, disk, "socket", options->socket_path, errors);
 	if (options->fd)
-		config_set(config, disk, "fd", options->fd, errors);
+		config_set_key(config, disk, "fd", options->fd, errors);
 	if (options->read_only)
-		config_set(config, disk, "read-only", "true", errors);
+		config_set_key(config, disk, "read-only", "true", errors);
 }
 
 static void apply(const struct options *options, struct config *config,

@@ -350,11 +350,11 @@ struct config_object *config_new(struct config *config, enum config_kind kind, c
 		origin.source ? config_append_new(config, kind, origin, errors) : NULL;
 
 	if (object)
-		config_set(config, object, "name", name, errors);
+		config_set_key(config, object, "name", name, errors);
 	return object;
 }
 
-void config_set(struct config *config, struct config_object *object, const char *key,
+void config_set_key(struct config *config, struct config_object *object, const char *key,
 		const char *text, struct config_errors *errors)
 {
 	const struct schema_table *table = config_table(object->kind);

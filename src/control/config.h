@@ -264,7 +264,7 @@ struct config_object *config_new(struct config *config, enum config_kind kind, c
 /* A key of an object by its name, as text; replaces what an earlier source said. */
 void config_set_daemon(struct config *config, const char *key, const char *text,
 		       struct config_errors *errors);
-void config_set(struct config *config, struct config_object *object, const char *key,
+void config_set_key(struct config *config, struct config_object *object, const char *key,
 		const char *text, struct config_errors *errors);
 
 /*

@@ -185,8 +185,8 @@ static void test_disk_by_keys(void **state)
 	object = config_new(&s->config, CONFIG_DISK, "vda", "--blk-file", &s->errors);
 	assert_non_null(object);
 	disk = (const struct config_disk *)object;
-	config_set(&s->config, object, "path", "x.raw", &s->errors);
-	config_set(&s->config, object, "fd", "1", &s->errors);
+	config_set_key(&s->config, object, "path", "x.raw", &s->errors);
+	config_set_key(&s->config, object, "fd", "1", &s->errors);
 	stage_said(s,
 		   "--blk-file: disks[0].fd: 1 is below the minimum of 3 (allowed: 3 to "
 		   "2147483647)",
