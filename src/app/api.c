@@ -39,20 +39,14 @@ static void show_daemon(struct http_request *request, const char *name, json_t *
 	http_answer(request, 200, api_daemon_json(api->daemon));
 }
 
-/* Appends to list what fn gives for each object of a kind. */
-static void append_objects(const struct daemon *daemon, enum config_kind kind,
-			   json_t *(*fn)(struct served *served), json_t *list)
-{
-	for (unsigned i = 0; i < daemon_cnt(daemon, kind); i++)
-		json_array_append_new(list, fn(daemon_at(daemon, kind, i)));
-}
-
+/* A list of what fn gives for each object of a kind. */
 static json_t *objects_json(const struct daemon *daemon, enum config_kind kind,
 			    json_t *(*fn)(struct served *served))
 {
 	json_t *list = json_array();
 
-	append_objects(daemon, kind, fn, list);
+	for (unsigned i = 0; i < daemon_cnt(daemon, kind); i++)
+		json_array_append_new(list, fn(daemon_at(daemon, kind, i)));
 	return list;
 }
 
@@ -77,13 +71,14 @@ static void list_kind(struct http_request *request, const char *name, json_t *bo
 static void list_objects(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	const struct api *api = arg;
-	json_t *list = json_array();
+	json_t *lists = json_object();
 
 	(void)name;
 	(void)body;
 	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++)
-		append_objects(api->daemon, kind, api_object_summary, list);
-	http_answer(request, 200, json_pack("{s:o}", "objects", list));
+		json_object_set_new(lists, config_table(kind)->name,
+				    objects_json(api->daemon, kind, api_object_summary));
+	http_answer(request, 200, lists);
 }
 
 /* NULL after a refusal. */
