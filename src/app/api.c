@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of routes, and those that only look. Not objects' documents (api_objects.c) and not changes
- * (api_change.c).
+ * The table of routes, and those that only look. Not objects' documents (api_objects.c) and not
+ * changes (api_change.c).
  */
 #include "app/api.h"
 
@@ -120,10 +120,10 @@ static void answer_macs(void *arg, const struct netswitch_mac *rows, int cnt)
 
 	for (int i = 0; i < cnt; i++) {
 		netaddr_format_mac(rows[i].mac, mac);
-		json_array_append_new(
-			list, json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac, "vlan",
-					(int)rows[i].vlan, "port", rows[i].port, "locked",
-					(int)rows[i].locked, "age_s", (json_int_t)rows[i].age_s));
+		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac,
+						      "vlan", (int)rows[i].vlan, "port",
+						      rows[i].port, "locked", (int)rows[i].locked,
+						      "age_s", (json_int_t)rows[i].age_s));
 	}
 	http_answer(request, 200, cnt < 0 ? NULL : json_pack("{s:O}", "macs", list));
 	json_decref(list);
@@ -175,8 +175,8 @@ static void show_stats(struct http_request *request, const char *name, json_t *b
 		    json_pack("{s:o, s:o, s:o, s:o}", "disks",
 			      objects_json(api->daemon, CONFIG_DISK, api_object_stats), "ports",
 			      objects_json(api->daemon, CONFIG_PORT, api_object_stats), "uplinks",
-			      objects_json(api->daemon, CONFIG_UPLINK, api_object_stats),
-			      "workers", workers_json(api->daemon)));
+			      objects_json(api->daemon, CONFIG_UPLINK, api_object_stats), "workers",
+			      workers_json(api->daemon)));
 }
 
 static void show_schema(struct http_request *request, const char *name, json_t *body, void *arg)
@@ -207,17 +207,17 @@ static void show_counters(struct http_request *request, const char *name, json_t
 }
 
 /* What may be done with each kind: plural of the path, what a person calls one. */
-#define KIND_ROUTES(plural, one, kind)                                                             \
-	{"GET", "/v1/" plural, "All " plural " in short.", false, list_kind, kind},                \
-		{"POST", "/v1/" plural, "Adds " one ": an object of its keys.", true, api_add,     \
-		 kind},                                                                            \
+#define KIND_ROUTES(plural, one, kind)                                              \
+	{"GET", "/v1/" plural, "All " plural " in short.", false, list_kind, kind}, \
+		{"POST", "/v1/" plural, "Adds " one ": an object of its keys.",     \
+		 true,   api_add,       kind},                                      \
 		OBJECT_ROUTES(plural, one, kind)
 
 #define OBJECT_ROUTES(plural, one, kind)                                                           \
-	{"GET", "/v1/" plural "/NAME", "With all that is known of " one ".", false, show_object,   \
-	 kind},                                                                                    \
-		{"GET", "/v1/" plural "/NAME/stats", "Counters of " one ".", false,                \
-		 show_object_stats, kind},                                                         \
+	{"GET", "/v1/" plural "/NAME", "With all that is known of " one ".",                       \
+	 false, show_object,           kind},                                                      \
+		{"GET", "/v1/" plural "/NAME/stats", "Counters of " one ".",                       \
+		 false, show_object_stats,           kind},                                        \
 		{"PATCH", "/v1/" plural "/NAME", "Changes keys of " one ".", true, api_set, kind}, \
 	{                                                                                          \
 		"DELETE", "/v1/" plural "/NAME", "Drains and removes " one ".", false, api_remove, \

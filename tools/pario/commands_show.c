@@ -147,11 +147,12 @@ static void print_disk(const json_t *disk)
 /* What the guest has set of its port. */
 static void print_port(const json_t *port)
 {
-	static const char *const modes[] = {"promiscuous", "all_multicast", "all_unicast",
-					    "no_multicast", "no_unicast", "no_broadcast"};
+	static const char *const modes[] = {"promiscuous",  "all_multicast", "all_unicast",
+					    "no_multicast", "no_unicast",    "no_broadcast"};
 	const json_t *guest = json_object_get(port, "guest");
 
-	printf("  on switch %s, MAC address %s\n", text_of(json_object_get(port, "config"), "switch"),
+	printf("  on switch %s, MAC address %s\n",
+	       text_of(json_object_get(port, "config"), "switch"),
 	       text_of(json_object_get(port, "config"), "mac"));
 	if (!guest)
 		return;
@@ -264,4 +265,3 @@ enum exit_status run_show(const struct words *words)
 	json_decref(answer);
 	return status;
 }
-

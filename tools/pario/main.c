@@ -46,7 +46,8 @@ static const struct command commands[] = {
 	 "List the workers: CPU, queues, load, and how long each was busy, spinning and asleep.",
 	 run_workers},
 	{"set", "NAME KEY=VALUE... [--json]",
-	 "Change keys of an object while it runs, or with daemon for NAME those of the daemon. It is "
+	 "Change keys of an object while it runs, or with daemon for NAME those of the daemon. It "
+	 "is "
 	 "done when the workers have taken all of it; else nothing has changed. KEY= gives a key "
 	 "back to the daemon's value or the default.",
 	 run_set},
