@@ -42,8 +42,11 @@ static void drain(struct stage *stage)
 		if (!stage->honest[i])
 			continue;
 		while ((bytes = card_try_receive(&stage->r[i], NULL, stage->got, true)) != 0) {
-			uint32_t number = frame_check(stage->got, bytes, stage->r[i].path);
+			uint32_t number;
 
+			if (!frame_is_ours(stage->got, bytes))
+				continue; /* the host says something through the tap */
+			number = frame_check(stage->got, bytes, stage->r[i].path);
 			if (number != stage->next[i])
 				die("%s wants frame %u, %u came", stage->r[i].path, stage->next[i],
 				    number);

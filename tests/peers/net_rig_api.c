@@ -31,7 +31,7 @@ uint64_t api_counter(const char *path, const char *object, const char *name)
 	char *answer = calloc(1, ANSWER_BYTES);
 	size_t have = 0;
 	char text[256];
-	const char *at;
+	const char *at = NULL;
 	uint64_t value;
 	ssize_t got;
 	int fd = connect_to(path);
@@ -46,7 +46,9 @@ uint64_t api_counter(const char *path, const char *object, const char *name)
 		have += (size_t)got;
 	close(fd);
 	snprintf(text, sizeof(text), "\"%s\":", name);
-	at = strstr(answer, text);
+	/* The last: that of the object, after those of its queues. */
+	for (const char *next = strstr(answer, text); next; next = strstr(next + 1, text))
+		at = next;
 	if (!at)
 		die("GET /v1/%s tells no %s: %.300s", object, name, answer);
 	value = strtoull(at + strlen(text), NULL, 10);
