@@ -87,10 +87,10 @@ def run_variant(variant, sockets, reflect, seconds, directory):
                               check=False)
         if peer.poll() is not None:
             raise AssertionError(f"testpmd ended with status {peer.returncode}:\n"
-                                 f"{log.read_text(errors='replace')[-3000:]}")
+                                 f"{log.read_text(errors='replace')[-800:]}")
         if done.returncode:
             raise AssertionError(f"{done.stdout.strip()}\ntestpmd says:\n"
-                                 f"{log.read_text(errors='replace')[-3000:]}")
+                                 f"{log.read_text(errors='replace')[-800:]}")
         return done.stdout.strip()
     finally:
         end(peer)
