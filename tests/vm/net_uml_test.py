@@ -166,8 +166,13 @@ def run_guest(work, server, nic, host):
         return step.faults + console.end() + server.stop()
 
 
+def flag(value):
+    return "true" if value else "false"
+
+
 def test(options, work):
-    nic = netback.Nic(NIC, work / f"{NIC}.sock", "", queue_pairs=2, keys=("queue-num=rings",))
+    nic = netback.Nic(NIC, work / f"{NIC}.sock", "", queue_pairs=2,
+                      keys=("queue-num=rings", f"features.packed={flag(options.ring == 'packed')}"))
     with netback.Namespace("pario-uml") as namespace:
         namespace.ip("link add br0 type bridge")
         namespace.ip(f"addr add 10.0.0.{UPLINK_ADDRESS}/24 dev br0")
@@ -180,8 +185,10 @@ def test(options, work):
 
 
 def main():
-    options = session.arguments(__doc__.splitlines()[0], backends=("pariod", "none")).parse_args()
-    session.run("net-uml", options.logs, lambda work: test(options, work))
+    parser = session.arguments(__doc__.splitlines()[0], backends=("pariod", "none"))
+    parser.add_argument("--ring", choices=("split", "packed"), default="split")
+    options = parser.parse_args()
+    session.run(f"net-uml-{options.ring}", options.logs, lambda work: test(options, work))
 
 
 if __name__ == "__main__":
