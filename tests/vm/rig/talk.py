@@ -114,11 +114,17 @@ def iperf(here, there, *options, v6=False):
     words = ["/tools/iperf3", "-c", target, "-J", *options]
     if "-n" not in options and "-t" not in options:
         words += ["-n", TCP_BYTES]
-    status, out = here.attempt(" ".join(words), 60)
-    try:
-        said = json.loads(out)
-    except ValueError:
-        said = {"error": out}
+    end = time.monotonic() + 15
+    while True:
+        status, out = here.attempt(" ".join(words), 60)
+        try:
+            said = json.loads(out)
+        except ValueError:
+            said = {"error": out}
+        # The server takes a moment to listen, and another to be done with the client before.
+        early = any(word in said.get("error", "") for word in ("unable to connect", "busy"))
+        if not early or time.monotonic() > end:
+            break
     if status or "error" in said:
         raise RigError(f"iperf3 {' '.join(options)} from {here.name} to {there.name}: "
                        f"{said.get('error')}")
