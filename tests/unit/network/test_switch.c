@@ -285,6 +285,37 @@ static void test_storm(void **state)
 	end();
 }
 
+/* With one other port, what nobody knows is for it: not flooded, and not held to the limit. */
+static void test_lone_peer(void **state)
+{
+	const struct netswitch_options options = {.flood_limit_pps = 10};
+
+	(void)state;
+	begin(2, &options);
+	for (unsigned i = 0; i < 4; i++)
+		send_burst(0, rig_mac(1), rig_mac(9), NETPORT_BURST);
+	EXPECT(0, 4 * NETPORT_BURST);
+	assert_int_equal(rig_stats(&t.ports[0]).flooded, 0);
+	assert_int_equal(rig_stats(&t.ports[0]).drop_storm, 0);
+	/* It turns out to be behind the port that asks for it. */
+	send_one(0, rig_mac(9), rig_mac(8));
+	EXPECT(0, 1);
+	send_one(0, rig_mac(1), rig_mac(9));
+	EXPECT(0, 0);
+	assert_int_equal(rig_stats(&t.ports[0]).drop_hairpin, 1);
+	/* A third port: now it is flooding. */
+	rig_port_open(t.rig, &t.ports[t.port_cnt++], NULL, 0);
+	send_one(0, rig_mac(1), rig_mac(8));
+	EXPECT(0, 1, 1);
+	assert_int_equal(rig_stats(&t.ports[0]).flooded, 1);
+	/* And without it as before. */
+	rig_port_close(&t.ports[--t.port_cnt]);
+	send_burst(0, rig_mac(1), rig_mac(8), NETPORT_BURST);
+	EXPECT(0, NETPORT_BURST);
+	assert_int_equal(rig_stats(&t.ports[0]).flooded, 1);
+	end();
+}
+
 static void test_mac_lock(void **state)
 {
 	struct netport_options options = {.mac_lock = true};
@@ -519,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_station_moves),
 		cmocka_unit_test(test_ages),
 		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_lone_peer),
 		cmocka_unit_test(test_mac_lock),
 		cmocka_unit_test(test_lock_of_two),
 		cmocka_unit_test(test_macs_per_port),
