@@ -201,6 +201,21 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 
 /* --- learning --- */
 
+/* Are there two ports, and no more? */
+static bool netswitch_is_pair(const struct netswitch_replica *sw)
+{
+	const struct list_node *first = sw->members.next;
+
+	return first->next != &sw->members && first->next->next == &sw->members;
+}
+
+/* Of two ports, what nobody knew went to the other: that may be a way which is none any more. */
+static void netswitch_forget_pair(struct netswitch_replica *sw)
+{
+	if (netswitch_is_pair(sw))
+		sw->fdb.generation++;
+}
+
 static void replica_learn(struct netport_replica *from, struct exchange *exchange, uint64_t key,
 			  uint64_t now_ns)
 {
@@ -209,6 +224,8 @@ static void replica_learn(struct netport_replica *from, struct exchange *exchang
 	enum fdb_learnt learnt = fdb_learn(&sw->fdb, key, &from->addresses, now_ns, &entry);
 	uint64_t until_ns = now_ns + LEARN_RETRY_NS;
 
+	if (learnt == FDB_NEW)
+		netswitch_forget_pair(sw);
 	if (sw->fdb.generation != from->cache_generation)
 		netport_forget_cached(from);
 	from->src_key = key;
@@ -239,12 +256,14 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 	if (!port || !netport_vlans_carry(&port->vlans, fdb_key_vlan(key)))
 		return;
 	learnt = fdb_learn(&port->sw->fdb, key, &port->addresses, now_ns, &entry);
-	if (learnt == FDB_REFUSED)
+	if (learnt == FDB_REFUSED) {
 		stat_inc(&port->stats.learn_refused);
-	else if (learnt == FDB_NEW)
+	} else if (learnt == FDB_NEW) {
+		netswitch_forget_pair(port->sw);
 		netswitch_learnt(port->sw, exchange->worker);
-	if (learnt == FDB_MOVED)
+	} else if (learnt == FDB_MOVED) {
 		entry->told_ns = 0;
+	}
 }
 
 /* --- one frame --- */
@@ -252,12 +271,12 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 /* The only other port, if it carries the VLAN: what nobody knows can only be meant for it. */
 static struct netport_replica *replica_lone_peer(struct netport_replica *from, unsigned vlan)
 {
-	const struct list_node *first = from->sw->members.next;
 	struct netport_replica *to;
 
-	if (first->next == &from->sw->members || first->next->next != &from->sw->members)
+	if (!netswitch_is_pair(from->sw))
 		return NULL;
-	to = list_entry(first == &from->member ? first->next : from->sw->members.next,
+	to = list_entry(from->member.next == &from->sw->members ? from->member.prev
+								: from->member.next,
 			struct netport_replica, member);
 	return netport_vlans_carry(&to->vlans, vlan) ? to : NULL;
 }
@@ -297,14 +316,8 @@ static struct netport_replica *replica_look_up(struct netport_replica *from, uin
 	struct netport_replica *to;
 
 	*drop = NULL;
-	if (!entry) {
-		to = replica_lone_peer(from, fdb_key_vlan(key));
-		if (to) {
-			from->dst_key = key;
-			from->dst_to = to;
-		}
-		return to;
-	}
+	if (!entry)
+		return replica_lone_peer(from, fdb_key_vlan(key));
 	to = netport_of_addresses(entry->port);
 	if (to == from)
 		*drop = &from->stats.drop_hairpin;
