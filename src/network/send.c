@@ -406,7 +406,7 @@ void netport_send(struct netport *port, struct exchange *exchange, struct frame 
 	uint64_t bytes = 0;
 	unsigned same;
 
-	CHECK(from->joined);
+	CHECK(from->joined && cnt <= NETPORT_BURST);
 	burst.from = from;
 	burst.exchange = exchange;
 	burst.frames = frames;
