@@ -13,8 +13,8 @@
  * 2. refs is a plain counter of the sender's worker. netport_send() takes a reference for each
  *    receiver that has to do with the frame later; the sender holds one of its own around the call.
  *    At 0 the frame's memory is the sender's again (frame_source.returned).
- * 3. A receiver on another worker never touches refs: it gives the reference back through a ring
- *    (fabric.h), and the sender's worker counts.
+ * 3. A receiver on another worker never touches refs, nor looks at the source: it gives the
+ *    reference back through a ring (fabric.h), and the sender's worker counts.
  */
 #ifndef PARIO_NETWORK_FRAME_H
 #define PARIO_NETWORK_FRAME_H
@@ -54,28 +54,29 @@ struct frame_source {
 };
 
 struct frame {
-	struct frame_source *source;
-	const struct iovec *iov; /* what follows head; hva, of guest memory if a guest sends */
-	uint32_t refs;           /* the sender's worker alone */
-	uint32_t bytes;          /* all of it: head and what iov holds */
+	struct frame_source *source; /* read on the sender's worker alone, which may change it */
+	const struct iovec *iov;     /* what follows head; hva, of guest memory if a guest sends */
+	struct exchange *exchange;   /* of the sender's worker; set by netport_send() */
+	uint32_t refs;               /* the sender's worker alone */
+	uint32_t bytes;              /* all of it: head and what iov holds */
 	uint16_t iov_cnt;
 	uint16_t head_bytes; /* at least ETHER_HEADER_BYTES, with its tag if it has one */
 
 	/* Judged by the sender's side against the frame itself. */
-	uint8_t gso;          /* enum frame_gso; not NONE: csum_partial is set and d is filled in */
-	bool gso_ecn;         /* a large TCP frame with CWR set */
-	bool csum_partial;    /* the L4 checksum is the pseudo header's sum: to be completed */
-	bool csum_valid;      /* it was checked below us (a tap said so) */
-	bool dissected;       /* d is filled in */
-	uint16_t gso_bytes;   /* payload of each segment */
-	uint16_t csum_start;  /* csum_start + csum_offset + 2 <= head_bytes */
+	uint8_t gso;         /* enum frame_gso; not NONE: csum_partial is set and d is filled in */
+	bool gso_ecn;        /* a large TCP frame with CWR set */
+	bool csum_partial;   /* the L4 checksum is the pseudo header's sum: to be completed */
+	bool csum_valid;     /* it was checked below us (a tap said so) */
+	bool dissected;      /* d is filled in */
+	uint16_t gso_bytes;  /* payload of each segment */
+	uint16_t csum_start; /* csum_start + csum_offset + 2 <= head_bytes */
 	uint16_t csum_offset;
 
 	/* Set by netport_send(). */
-	uint16_t vlan;  /* the VLAN that it belongs to; 0: untagged */
-	bool tagged;    /* head has an 802.1Q tag, at 12 */
-	uint32_t hash;  /* of the flow; only if `hashed` */
+	uint16_t vlan; /* the VLAN that it belongs to; 0: untagged */
+	bool tagged;   /* head has an 802.1Q tag, at 12 */
 	bool hashed;
+	uint32_t hash; /* of the flow; only if `hashed` */
 
 	struct dissection d;
 	uint8_t head[FRAME_HEAD_BYTES];
