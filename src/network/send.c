@@ -231,6 +231,19 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 
 /* --- one frame --- */
 
+/* The only other port, if it carries the VLAN: what nobody knows can only be meant for it. */
+static struct netport_replica *replica_lone_peer(struct netport_replica *from, unsigned vlan)
+{
+	const struct list_node *first = from->sw->members.next;
+	struct netport_replica *to;
+
+	if (first->next == &from->sw->members || first->next->next != &from->sw->members)
+		return NULL;
+	to = list_entry(first == &from->member ? first->next : from->sw->members.next,
+			struct netport_replica, member);
+	return netport_vlans_carry(&to->vlans, vlan) ? to : NULL;
+}
+
 /* Checks that depend on the frame alone and sets its VLAN. False: dropped and counted. */
 static bool replica_admit(struct netport_replica *from, struct frame *frame, struct ether ether)
 {
@@ -255,7 +268,10 @@ static bool replica_admit(struct netport_replica *from, struct frame *frame, str
 	return true;
 }
 
-/* Who is behind the address: NULL and *drop NULL: nobody knows; else why it is dropped. */
+/*
+ * Who is behind the address: NULL and *drop NULL: nobody knows, and more than one could be; else
+ * why it is dropped.
+ */
 static struct netport_replica *replica_look_up(struct netport_replica *from, uint64_t key,
 					       uint64_t now_ns, uint64_t **drop)
 {
@@ -263,8 +279,14 @@ static struct netport_replica *replica_look_up(struct netport_replica *from, uin
 	struct netport_replica *to;
 
 	*drop = NULL;
-	if (!entry)
-		return NULL;
+	if (!entry) {
+		to = replica_lone_peer(from, fdb_key_vlan(key));
+		if (to) {
+			from->dst_key = key;
+			from->dst_to = to;
+		}
+		return to;
+	}
 	to = netport_of_addresses(entry->port);
 	if (to == from)
 		*drop = &from->stats.drop_hairpin;
