@@ -156,6 +156,19 @@ void net_slot_shape(struct net_queue *q, uint16_t slot, uint32_t bytes)
 		net_ring_describe(q, slot);
 }
 
+void net_queue_reset(struct net_queue *q, uint32_t base)
+{
+	ring_reset(q->ring, base);
+	q->free_head = 0;
+	q->free_cnt = 0;
+	q->used_head = 0;
+	q->used_cnt = 0;
+	for (uint16_t i = 0; i < q->opts.slot_cnt; i++) {
+		net_slot_shape(q, i, q->slot[i].bytes);
+		net_free_put(q, i);
+	}
+}
+
 static int add_any(struct net_queue *q, uint16_t slot)
 {
 	const struct net_slot *s = &q->slot[slot];

@@ -98,6 +98,11 @@ int net_queue_new(struct net_queue **out, struct front_queue *fq, struct shm *sh
 		  const struct net_queue_opts *opts);
 /* Leaves the front_queue alone. */
 void net_queue_free(struct net_queue *q);
+/*
+ * ring_reset(), which alone would leave a ring without its descriptors, and all slots free again.
+ * front_queue->base is for the caller to set.
+ */
+void net_queue_reset(struct net_queue *q, uint32_t base);
 
 /*
  * Describes the first bytes of the slot's buffer from now on (vnet header included). The slot must

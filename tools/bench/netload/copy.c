@@ -21,7 +21,8 @@ struct pipe {
 	const struct netload_opts *opts;
 	struct shm *shm[2]; /* as the two ports have */
 	uint8_t *from, *to;
-	uint32_t stride_bytes;
+	uint64_t stride_bytes;
+	uint64_t to_bytes, to_at;              /* receive buffers are taken round and round */
 	_Alignas(128) _Atomic uint64_t filled; /* buffers handed over; written by the load */
 	_Alignas(128) _Atomic uint64_t copied; /* written by the copier */
 	_Alignas(128) atomic_bool stop;
@@ -47,9 +48,11 @@ static void *copier_main(void *arg)
 		uint64_t filled = atomic_load_explicit(&p->filled, memory_order_acquire);
 
 		while (at < filled) {
-			size_t offset = (size_t)(at % o->ring_size) * p->stride_bytes;
-
-			memcpy(p->to + offset, p->from + offset, o->size_bytes);
+			if (p->to_at + o->size_bytes > p->to_bytes)
+				p->to_at = 0;
+			memcpy(p->to + p->to_at, p->from + at % o->ring_size * p->stride_bytes,
+			       o->size_bytes);
+			p->to_at += p->stride_bytes;
 			atomic_store_explicit(&p->copied, ++at, memory_order_release);
 		}
 	}
@@ -59,7 +62,7 @@ static void *copier_main(void *arg)
 static void fill(struct pipe *p, uint64_t at)
 {
 	const struct netload_opts *o = p->opts;
-	uint8_t *data = p->from + (size_t)(at % o->ring_size) * p->stride_bytes;
+	uint8_t *data = p->from + at % o->ring_size * p->stride_bytes;
 
 	for (uint32_t line = 0; o->dirty && line < o->size_bytes; line += LINE_BYTES)
 		*(volatile uint8_t *)(data + line) += 1;
@@ -80,24 +83,28 @@ static uint64_t feed(struct pipe *p, uint64_t end_ns)
 	return copied;
 }
 
+/* As much memory as the buffers of the two ports have. */
 static int buffers_make(struct pipe *p)
 {
 	const struct netload_opts *o = p->opts;
-	struct shm_opts shm_opts = {0};
+	uint32_t align = o->size_bytes < PAGE_BYTES ? LINE_BYTES : PAGE_BYTES;
+	uint64_t bytes[2];
 
-	p->stride_bytes = (o->size_bytes + PAGE_BYTES) & ~(PAGE_BYTES - 1);
-	if (o->size_bytes < PAGE_BYTES)
-		p->stride_bytes = (o->size_bytes + LINE_BYTES) & ~(LINE_BYTES - 1);
-	shm_opts.bytes = (uint64_t)o->ring_size * p->stride_bytes + PAGE_BYTES;
+	p->stride_bytes = (o->size_bytes + align - 1) & ~(align - 1);
+	p->to_bytes = (uint64_t)o->ring_size * netload_rx_buffer_bytes(o, !o->no_mergeable);
+	if (p->to_bytes < p->stride_bytes)
+		p->to_bytes = p->stride_bytes;
+	bytes[0] = o->ring_size * p->stride_bytes;
+	bytes[1] = p->to_bytes;
 	for (unsigned int i = 0; i < 2; i++) {
+		struct shm_opts shm_opts = {.bytes = bytes[i] + PAGE_BYTES};
 		int rc = shm_new(&p->shm[i], &shm_opts);
 		uint8_t **at = i ? &p->to : &p->from;
 
 		if (rc < 0)
 			return rc;
-		*at = shm_alloc(p->shm[i], (uint64_t)o->ring_size * p->stride_bytes, PAGE_BYTES,
-				NULL);
-		memset(*at, (int)i + 1, (size_t)o->ring_size * p->stride_bytes);
+		*at = shm_alloc(p->shm[i], bytes[i], PAGE_BYTES, NULL);
+		memset(*at, (int)i + 1, bytes[i]);
 	}
 	return 0;
 }

@@ -14,6 +14,9 @@
 #include "netload/frame.h"
 #include "numbers.h"
 
+#define BUFFER_BYTES_SMALL 2048u  /* plain frames in one buffer */
+#define BUFFER_BYTES_MERGED 4096u /* long frames in several */
+
 enum {
 	OPT_SIZE = 1000,
 	OPT_IMIX,
@@ -112,6 +115,15 @@ bool netload_mac_parse(const char *text, uint8_t mac[6])
 		text = end + 1;
 	}
 	return !(mac[0] & 1);
+}
+
+uint32_t netload_rx_buffer_bytes(const struct netload_opts *o, bool mergeable)
+{
+	if (o->rx_buffer_bytes)
+		return o->rx_buffer_bytes;
+	if (o->size_bytes <= FRAME_BYTES_PLAIN)
+		return BUFFER_BYTES_SMALL;
+	return mergeable ? BUFFER_BYTES_MERGED : NET_HEADER_BYTES + FRAME_BYTES_MAX + 4;
 }
 
 static int take_size(const char *name, const char *text, uint64_t min, uint64_t max, uint32_t *out)

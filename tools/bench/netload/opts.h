@@ -55,6 +55,9 @@ extern const char netload_help[];
 /* As options_parse(); argv[0] is the word "net". */
 int netload_options_parse(struct netload_opts *o, int argc, char **argv);
 
+/* Of a receive buffer, as asked for or by default. */
+uint32_t netload_rx_buffer_bytes(const struct netload_opts *o, bool mergeable);
+
 /* "02:00:00:00:00:01"; false for anything else, and for group addresses. */
 bool netload_mac_parse(const char *text, uint8_t mac[6]);
 

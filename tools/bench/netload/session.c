@@ -12,9 +12,6 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-#define BUFFER_BYTES_SMALL 2048u  /* plain frames in one buffer */
-#define BUFFER_BYTES_MERGED 4096u /* long frames in several */
-
 static const uint64_t protocol_wanted = BIT(VU_PF_MQ) | BIT(VU_PF_REPLY_ACK) | BIT(VU_PF_CONFIG) |
 					BIT(VU_PF_BACKEND_REQ) | BIT(VU_PF_CONFIGURE_MEM_SLOTS);
 
@@ -115,10 +112,24 @@ static uint64_t features_choose(const struct netload_opts *o, uint64_t offered)
 	return offered & wanted;
 }
 
+/* Descriptors of the ring that the longest frame takes. */
+static uint32_t tx_desc_cnt(const struct netload_opts *o)
+{
+	uint32_t bytes = NET_HEADER_BYTES + o->size_bytes;
+
+	return o->segment_bytes && !o->indirect ? (bytes - 1) / o->segment_bytes + 1 : 1;
+}
+
 static int device_check(struct netload_session *s, struct netload_port *p)
 {
 	const struct netload_opts *o = s->opts;
 
+	if (tx_desc_cnt(o) > o->ring_size)
+		return options_reject(
+			"--segment",
+			"%u given, a frame of %u bytes takes %u descriptors, the ring "
+			"has %u",
+			o->segment_bytes, o->size_bytes, tx_desc_cnt(o), o->ring_size);
 	/* Some count rings, some pairs; whoever counts pairs has at least as many. */
 	if (o->pairs > 1 && o->pairs > p->front->queue_max)
 		return options_reject("--queue-pairs", "%u given, %s has %llu", o->pairs,
@@ -126,21 +137,14 @@ static int device_check(struct netload_session *s, struct netload_port *p)
 	if (front_has_protocol(p->front, VU_PF_CONFIG) && net_config_get(p->front, &p->config) < 0)
 		return front_failed(s, p);
 	p->mergeable = front_has(p->front, VIRTIO_NET_F_MRG_RXBUF);
-	p->rx_buffer_bytes = o->rx_buffer_bytes;
-	if (p->rx_buffer_bytes == 0 && p->mergeable)
-		p->rx_buffer_bytes = o->size_bytes > FRAME_BYTES_PLAIN ? BUFFER_BYTES_MERGED
-								       : BUFFER_BYTES_SMALL;
-	else if (p->rx_buffer_bytes == 0)
-		p->rx_buffer_bytes = o->size_bytes > FRAME_BYTES_PLAIN
-					     ? NET_HEADER_BYTES + FRAME_BYTES_MAX + 4
-					     : BUFFER_BYTES_SMALL;
+	p->rx_buffer_bytes = netload_rx_buffer_bytes(o, p->mergeable);
 	return BENCH_OK;
 }
 
 static struct net_queue_opts tx_opts(const struct netload_opts *o)
 {
 	return (struct net_queue_opts){
-		.slot_cnt = (uint16_t)o->ring_size,
+		.slot_cnt = (uint16_t)(o->ring_size / tx_desc_cnt(o)),
 		.buffer_bytes = NET_HEADER_BYTES + o->size_bytes,
 		.segment_bytes = o->segment_bytes,
 		.indirect = o->indirect,
