@@ -14,6 +14,7 @@
 #include "netload/frame.h"
 #include "numbers.h"
 
+#define BURST_BYTES (128u << 10)
 #define BUFFER_BYTES_SMALL 2048u  /* plain frames in one buffer */
 #define BUFFER_BYTES_MERGED 4096u /* long frames in several */
 
@@ -300,6 +301,11 @@ static int check_frames(struct netload_opts *o)
 		o->size_bytes = FRAME_BYTES_MIN;
 	if (o->size_bytes <= FRAME_BYTES_PLAIN)
 		o->gso_size = 0;
+	if (o->burst == 0) {
+		/* Long frames in smaller bursts, so that receiving is not kept waiting. */
+		o->burst = BURST_BYTES / o->size_bytes;
+		o->burst = o->burst < 1 ? 1 : o->burst > 32 ? 32 : o->burst;
+	}
 	if (o->flow_cnt == 0)
 		o->flow_cnt = o->pairs > 16 ? o->pairs : 16;
 	if (o->flow_cnt < o->pairs)
@@ -377,7 +383,6 @@ int netload_options_parse(struct netload_opts *o, int argc, char **argv)
 		.mac = {{2, 0x70, 0x61, 0x0a, 0, 1}, {2, 0x70, 0x61, 0x0b, 0, 1}},
 		.runtime_s = 10,
 		.warmup_s = 0.5,
-		.burst = 32,
 		.pairs = 1,
 		.ring_size = 256,
 		.rx_buffer_cnt = UINT32_MAX,

@@ -32,7 +32,7 @@ const char netload_help[] =
 	"                    thread on the second of --cpus for a load on the first\n"
 	"\n"
 	"How\n"
-	"  --burst N         frames at once, 1 to 256, 32\n"
+	"  --burst N         frames at once, 1 to 256; 32, of long frames at most 128k\n"
 	"  --queue-pairs N   1 to 64, 1\n"
 	"  --ring FORMAT     split (default) or packed\n"
 	"  --queue-size N    descriptors of a ring, 256\n"
