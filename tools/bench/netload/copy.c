@@ -24,8 +24,8 @@ struct pipe {
 	uint64_t stride_bytes;
 	uint64_t to_bytes, to_at;              /* receive buffers are taken round and round */
 	_Alignas(128) _Atomic uint64_t filled; /* buffers handed over; written by the load */
+	atomic_bool stop;
 	_Alignas(128) _Atomic uint64_t copied; /* written by the copier */
-	_Alignas(128) atomic_bool stop;
 };
 
 static void pin(int cpu)

@@ -66,17 +66,17 @@ static int features_required(struct netload_session *s, const struct netload_por
 {
 	const struct netload_opts *o = s->opts;
 	const struct {
-		bool wanted;
 		const char *option, *name;
 		unsigned int bit;
+		bool wanted;
 	} row[] = {
-		{true, "net", "VERSION_1", VIRTIO_F_VERSION_1},
-		{o->format == RING_PACKED, "--ring packed", "RING_PACKED", VIRTIO_F_RING_PACKED},
-		{o->in_order, "--in-order", "IN_ORDER", VIRTIO_F_IN_ORDER},
-		{o->indirect, "--indirect", "INDIRECT_DESC", VIRTIO_RING_F_INDIRECT_DESC},
-		{o->csum, "--csum", "CSUM", VIRTIO_NET_F_CSUM},
-		{o->gso_size != 0, "--gso", "HOST_TSO4", VIRTIO_NET_F_HOST_TSO4},
-		{o->pairs > 1, "--queue-pairs", "MQ", VIRTIO_NET_F_MQ},
+		{"net", "VERSION_1", VIRTIO_F_VERSION_1, true},
+		{"--ring packed", "RING_PACKED", VIRTIO_F_RING_PACKED, o->format == RING_PACKED},
+		{"--in-order", "IN_ORDER", VIRTIO_F_IN_ORDER, o->in_order},
+		{"--indirect", "INDIRECT_DESC", VIRTIO_RING_F_INDIRECT_DESC, o->indirect},
+		{"--csum", "CSUM", VIRTIO_NET_F_CSUM, o->csum},
+		{"--gso", "HOST_TSO4", VIRTIO_NET_F_HOST_TSO4, o->gso_size != 0},
+		{"--queue-pairs", "MQ", VIRTIO_NET_F_MQ, o->pairs > 1},
 	};
 
 	for (unsigned int i = 0; i < sizeof(row) / sizeof(row[0]); i++)
