@@ -244,6 +244,8 @@ enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned 
  */
 size_t net_header_judge(struct frame *frame, const struct net_header *header,
 			const struct net_rules *rules);
+/* How a large frame is cut. */
+enum segment_kind net_segment_kind(const struct frame *frame);
 /* May a frame like that be given to the receiver as it is, large or with a partial checksum? */
 bool net_header_fits(const struct frame *frame, const struct net_rules *rules);
 /*
@@ -273,8 +275,12 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns);
 bool net_rx_prepare_sleep(struct net_queue *queue);
 uint64_t net_rx_next_deadline(const struct net_queue *queue);
 int net_rx_open(struct net_queue *queue, struct err *err);
-/* keep: frames that wait are to go with the queue to its next worker. */
-void net_rx_close(struct net_queue *queue, bool keep);
+void net_rx_enable(struct net_queue *queue);
+/*
+ * Nothing is received any more, and nothing taken in advance is left. keep: frames that wait go
+ * with the queue to its next worker; else they are dropped. Also of one that is disabled already.
+ */
+void net_rx_disable(struct net_queue *queue, bool keep);
 /* What was taken in advance goes back to the ring: it is about to stop, or memory changes. */
 void net_rx_unfetch(struct net_queue *queue);
 /* Control; the queue is with nobody. */
@@ -289,6 +295,12 @@ unsigned net_control_detach(struct net_queue *queue, struct net_remainder *rem);
  * written then, and its iovecs are given back to rem's pool: it is only to be completed.
  */
 unsigned net_control_reap(struct net_remainder *rem);
+
+/* control.c; control. Members of device_ops. */
+bool net_queue_is_told(const struct device *device, unsigned idx);
+void net_queue_changed(struct device *device, unsigned idx);
+int net_message(struct device *device, enum device_message message, uint64_t value,
+		struct err *err);
 
 /* rules.c; control. */
 /* Makes rules out of features, options and what the driver set, and publishes them. The old ones
