@@ -332,6 +332,9 @@ void device_queue_kicked(struct poller *poller);
 /* A change arrives. */
 void device_queue_change_on_worker(struct worker *worker, struct worker_call *call);
 
+/* device.c; control. Did it start with a ring that nobody had served before? */
+bool device_queue_starts_fresh(const struct device *device, unsigned idx);
+
 /* view.c; control. Tables (DEVICE_TABLES_MAX at most) of devices with these ops; how many. */
 unsigned device_tables_init(const struct device_ops *ops, struct stat_table *tables);
 

@@ -30,8 +30,6 @@
 
 /* Malformed commands, and those that are answered at once, in one turn. */
 #define COMMANDS_PER_TURN 32
-/* A packed ring that was never served: both indices 0, both wrap counters 1. */
-#define PACKED_BASE_FRESH 0x80008000u
 
 /* ---- owner worker, or the one that it left ---- */
 
@@ -294,14 +292,6 @@ bool net_queue_is_told(const struct device *device, unsigned idx)
 	return kind_of(net_of_device(device), idx) != NET_QUEUE_CONTROL;
 }
 
-static bool ring_is_fresh(const struct device *device, unsigned idx)
-{
-	uint32_t base = device_queue_base(device, idx);
-
-	return !base || (device_has_feature(device->acked, DEVICE_F_RING_PACKED) &&
-			 base == PACKED_BASE_FRESH);
-}
-
 static void control_queue_changed(struct net_device *net, unsigned idx)
 {
 	bool runs = device_queue_running(&net->device, idx);
@@ -309,7 +299,7 @@ static void control_queue_changed(struct net_device *net, unsigned idx)
 	if (runs == net->control->runs)
 		return;
 	net->control->runs = runs;
-	if (runs && ring_is_fresh(&net->device, idx))
+	if (runs && device_queue_starts_fresh(&net->device, idx))
 		forget(net);
 	(void)net_rules_update(net, NULL);
 }
