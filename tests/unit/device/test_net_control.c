@@ -564,7 +564,7 @@ static void test_double_read(void **state)
 	(void)state;
 	begin(0);
 	command = rig.out;
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 500; i++) {
 		struct ring_used used;
 		uint64_t deadline_ns = net_rig_deadline_ns();
 		unsigned flip = 0;
