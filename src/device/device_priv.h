@@ -165,6 +165,7 @@ enum queue_waiting {
 	QUEUE_WAITING_DRAIN,  /* nothing is fetched any more */
 	QUEUE_WAITING_MEMORY, /* chains parsed under the old memory */
 	QUEUE_WAITING_QUIET,  /* as DRAIN, to be disabled */
+	QUEUE_WAITING_KICK,   /* then for the kick fd to tell of former kicks */
 };
 
 /* Table "queue"; the rest of it is struct device_queue's starts and moves. */
