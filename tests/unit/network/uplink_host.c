@@ -71,7 +71,7 @@ void host_address(const char *ifname, const char *ip)
 	const struct sockaddr_in mask = inet_address("255.255.255.0");
 	struct ifreq request = {.ifr_flags = 0};
 
-	strcpy(request.ifr_name, ifname);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	memcpy(&request.ifr_addr, &address, sizeof(address));
 	assert_int_equal(inet_ioctl(SIOCSIFADDR, &request), 0);
 	memcpy(&request.ifr_netmask, &mask, sizeof(mask));
@@ -83,7 +83,7 @@ void host_neighbour(const char *ifname, const char *ip, const uint8_t *mac)
 	const struct sockaddr_in address = inet_address(ip);
 	struct arpreq request = {.arp_flags = ATF_COM | ATF_PERM};
 
-	strcpy(request.arp_dev, ifname);
+	snprintf(request.arp_dev, sizeof(request.arp_dev), "%s", ifname);
 	memcpy(&request.arp_pa, &address, sizeof(address));
 	request.arp_ha.sa_family = ARPHRD_ETHER;
 	memcpy(request.arp_ha.sa_data, mac, ETHER_MAC_BYTES);
@@ -94,7 +94,7 @@ void host_mac(const char *ifname, uint8_t *mac)
 {
 	struct ifreq request = {.ifr_flags = 0};
 
-	strcpy(request.ifr_name, ifname);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	assert_int_equal(inet_ioctl(SIOCGIFHWADDR, &request), 0);
 	memcpy(mac, request.ifr_hwaddr.sa_data, ETHER_MAC_BYTES);
 }
