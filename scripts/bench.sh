@@ -17,6 +17,8 @@ case ${1:---} in
 	echo "== micro-benchmarks"
 	"$build"/tests/bench/bench_virtqueue
 	"$build"/tests/bench/bench_blk
+	echo "== bench_switch"
+	"$build"/tests/bench/bench_switch
 	echo "== instructions"
 	python3 tests/bench/instructions.py "$build"
 	echo "== peers"

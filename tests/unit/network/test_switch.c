@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "worker/join.h"
 
 static struct {
 	struct rig *rig;
@@ -285,6 +286,37 @@ static void test_storm(void **state)
 	end();
 }
 
+/* With one other port, what nobody knows is for it: not flooded, and not held to the limit. */
+static void test_lone_peer(void **state)
+{
+	const struct netswitch_options options = {.flood_limit_pps = 10};
+
+	(void)state;
+	begin(2, &options);
+	for (unsigned i = 0; i < 4; i++)
+		send_burst(0, rig_mac(1), rig_mac(9), NETPORT_BURST);
+	EXPECT(0, 4 * NETPORT_BURST);
+	assert_int_equal(rig_stats(&t.ports[0]).flooded, 0);
+	assert_int_equal(rig_stats(&t.ports[0]).drop_storm, 0);
+	/* It turns out to be behind the port that asks for it. */
+	send_one(0, rig_mac(9), rig_mac(8));
+	EXPECT(0, 1);
+	send_one(0, rig_mac(1), rig_mac(9));
+	EXPECT(0, 0);
+	assert_int_equal(rig_stats(&t.ports[0]).drop_hairpin, 1);
+	/* A third port: now it is flooding. */
+	rig_port_open(t.rig, &t.ports[t.port_cnt++], NULL, 0);
+	send_one(0, rig_mac(1), rig_mac(8));
+	EXPECT(0, 1, 1);
+	assert_int_equal(rig_stats(&t.ports[0]).flooded, 1);
+	/* And without it as before. */
+	rig_port_close(&t.ports[--t.port_cnt]);
+	send_burst(0, rig_mac(1), rig_mac(8), NETPORT_BURST);
+	EXPECT(0, NETPORT_BURST);
+	assert_int_equal(rig_stats(&t.ports[0]).flooded, 1);
+	end();
+}
+
 static void test_mac_lock(void **state)
 {
 	struct netport_options options = {.mac_lock = true};
@@ -321,6 +353,54 @@ static void test_mac_lock(void **state)
 	send_one(1, rig_mac(7), rig_mac(1));
 	send_one(0, rig_mac(1), rig_mac(7));
 	EXPECT(1, 1);
+	end();
+}
+
+static unsigned changes;
+
+static void change_finished(struct join *join)
+{
+	assert_int_equal(join->status, 0);
+	changes++;
+}
+
+static void set_lock(unsigned port, bool mac_lock, uint64_t address)
+{
+	const unsigned before = changes;
+	uint8_t mac[ETHER_MAC_BYTES];
+	struct join join;
+
+	rig_mac_bytes(address, mac);
+	join_open(&join, change_finished);
+	netport_set_lock(t.ports[port].port, mac_lock, mac, &join);
+	join_done(&join, 0);
+	rig_until(t.rig, changes > before);
+}
+
+/* No way that is known already gets around a lock that comes. */
+static void test_lock_comes_and_goes(void **state)
+{
+	(void)state;
+	begin(3, NULL);
+	send_one(1, rig_mac(2), rig_mac(1));
+	send_one(0, rig_mac(1), rig_mac(2));
+	send_burst(0, rig_mac(1), rig_mac(2), 3);
+	send_burst(1, rig_mac(2), rig_mac(1), 3);
+	EXPECT(4, 4, 1);
+	set_lock(0, true, rig_mac(7));
+	send_burst(0, rig_mac(1), rig_mac(2), 3);
+	EXPECT(0, 0, 0);
+	assert_int_equal(rig_stats(&t.ports[0]).drop_spoofed, 3);
+	/* The address that it had is not known any more, the one that it has is. */
+	send_one(1, rig_mac(2), rig_mac(1));
+	EXPECT(1, 0, 1);
+	send_one(1, rig_mac(2), rig_mac(7));
+	EXPECT(1, 0, 0);
+	set_lock(0, false, rig_mac(7));
+	send_one(1, rig_mac(2), rig_mac(7));
+	EXPECT(1, 0, 1);
+	send_burst(0, rig_mac(1), rig_mac(2), 3);
+	EXPECT(0, 3, 0);
 	end();
 }
 
@@ -519,7 +599,9 @@ int main(void)
 		cmocka_unit_test(test_station_moves),
 		cmocka_unit_test(test_ages),
 		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_lone_peer),
 		cmocka_unit_test(test_mac_lock),
+		cmocka_unit_test(test_lock_comes_and_goes),
 		cmocka_unit_test(test_lock_of_two),
 		cmocka_unit_test(test_macs_per_port),
 		cmocka_unit_test(test_nobody_there),
