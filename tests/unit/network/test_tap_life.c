@@ -102,6 +102,44 @@ static void interface_in_use(void **state)
 	host_delete("used0");
 }
 
+#define NOBODY 65534
+
+static void persistent_of(const char *ifname, int owner)
+{
+	int fd = persistent(ifname, IFF_TAP, true);
+
+	assert_int_equal(ioctl(fd, TUNSETOWNER, owner), 0);
+	close(fd);
+}
+
+/* Without rights there is what others made for us, and nothing else. */
+static void rights_that_are_missing(void **state)
+{
+	struct tap_options options = {.ifname = "mine0", .queues = 1};
+	bool may_open;
+
+	persistent_of("root0", NOBODY - 1);
+	persistent_of("mine0", NOBODY);
+	assert_int_equal(seteuid(NOBODY), 0);
+	may_open = euidaccess("/dev/net/tun", R_OK | W_OK) == 0;
+	if (may_open) {
+		rig_tap_close(*state, rig_tap(*state, &options));
+		options.mtu = 1500;
+		rig_tap_close(*state, rig_tap(*state, &options));
+		options.mtu = 1400;
+		refused(*state, &options, EPERM, "mtu: ");
+		options.ifname = "root0";
+		refused(*state, &options, EPERM, "belongs to another user");
+		options.ifname = "new0";
+		refused(*state, &options, EPERM, "takes CAP_NET_ADMIN");
+	} else {
+		refused(*state, &options, EACCES, "may not be opened by user 65534");
+	}
+	assert_int_equal(seteuid(0), 0);
+	host_delete("root0");
+	host_delete("mine0");
+}
+
 static void options_out_of_range(void **state)
 {
 	struct tap_options options = {.ifname = "tap0", .queues = 0};
@@ -311,6 +349,8 @@ static void deleted_under_way(void **state)
 	close(fd);
 	rig_tap_close(rig, tap);
 	rig_tap_close(rig, other);
+	/* The name is free for the next. */
+	rig_tap_close(rig, rig_tap(rig, &options));
 	peer_free(peer);
 }
 
@@ -398,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(interfaces_of_another_kind, setup, teardown),
 		cmocka_unit_test_setup_teardown(interface_in_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(rights_that_are_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(options_out_of_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(made_and_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(attached_and_left, setup, teardown),
