@@ -93,6 +93,8 @@ void fill_pattern(uint8_t *bytes, unsigned len, unsigned seed);
 bool host_enter(const char **reason);
 /* An interface with an address and a neighbour. */
 void host_address(const char *ifname, const char *ip);
+bool host_has_ipv6(void);
+void host_address6(const char *ifname, const char *ip);
 void host_neighbour(const char *ifname, const char *ip, const uint8_t *mac);
 void host_mac(const char *ifname, uint8_t *mac);
 void host_delete(const char *ifname);
