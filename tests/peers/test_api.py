@@ -174,8 +174,9 @@ class Looking(Case):
                  for group, counters in disk["counters"].items() for name in counters}
         shown |= {(one["kind"], group, name) for one in stats["ports"] + stats["uplinks"]
                   for group, counters in one["counters"].items() for name in counters}
-        shown |= {("worker", "worker", name) for worker in stats["workers"]
-                  for name in worker["counters"]}
+        shown |= {("worker", group, name) for worker in stats["workers"]
+                  for group, field in (("worker", "counters"), ("exchange", "exchange"))
+                  for name in worker[field]}
         # A tap needs rights that this test may not have.
         self.assertEqual(shown, {row for row in rows if row[1] != "tap"})
 
