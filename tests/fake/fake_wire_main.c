@@ -88,6 +88,7 @@ static void deliver(struct wire *w, struct fake_backend *b, struct fake_queue *q
 {
 	static struct fake_chain c[BUFFERS_MAX];
 	bool merges = b->features >> VIRTIO_NET_F_MRG_RXBUF & 1;
+	const struct fake_ring before = q->ring;
 	uint32_t at = 0, used[BUFFERS_MAX];
 	unsigned int cnt = 0;
 	uint16_t num;
@@ -99,8 +100,11 @@ static void deliver(struct wire *w, struct fake_backend *b, struct fake_queue *q
 		memcpy(c[cnt].seg[0].hva, frame + at, used[cnt]);
 		at += used[cnt++];
 	}
-	if (cnt == 0)
+	if (at < bytes) {
+		/* As if they had never been looked at. */
+		q->ring = before;
 		return;
+	}
 	num = (uint16_t)(cnt + (faulty && w->fault == WIRE_BUFFERS));
 	memcpy(c[0].seg[0].hva + 10, &num, sizeof(num));
 	if (faulty && w->fault == WIRE_LENGTH)
