@@ -118,6 +118,14 @@ void netport_set_receivers(struct netport *port, unsigned cnt);
 struct join;
 void netport_set_vlans(struct netport *port, const struct netport_vlans *vlans, struct join *join);
 void netport_set_lock(struct netport *port, bool mac_lock, const uint8_t *mac, struct join *join);
+/*
+ * The replica of worker i gives frames to rings[i] from then on (capture.h), or to none if rings is
+ * NULL. The array is read before this returns; the rings are borrowed until others, or none, are
+ * there in their place. A port has none when it is closed.
+ */
+struct capture_ring;
+void netport_set_capture(struct netport *port, struct capture_ring *const *rings,
+			 struct join *join);
 
 /* Worker, the owner of the queue. */
 
