@@ -34,9 +34,9 @@ enum dissect_l4 { DISSECT_L4_NONE, DISSECT_L4_TCP, DISSECT_L4_UDP };
 
 /* Offsets count from the destination MAC address; 0: there is no such layer, or it is cut off. */
 struct dissection {
-	uint16_t ether_type;     /* behind all tags, host byte order */
-	uint16_t l3_offset;      /* of the IP header that is whole and sane, else 0 */
-	uint16_t l4_offset;      /* of a TCP or UDP header that is whole and no fragment's, else 0 */
+	uint16_t ether_type; /* behind all tags, host byte order */
+	uint16_t l3_offset;  /* of the IP header that is whole and sane, else 0 */
+	uint16_t l4_offset;  /* of a TCP or UDP header that is whole and no fragment's, else 0 */
 	uint16_t payload_offset; /* behind that header, else 0 */
 	uint16_t ip_bytes;       /* IPv4: total length; IPv6: 40 + payload length (0: jumbogram) */
 	uint8_t l3;              /* enum dissect_l3 */

@@ -68,11 +68,11 @@ bool exchange_may_keep(struct exchange *exchange, const struct frame *frame);
 void exchange_put_kept(struct exchange *exchange, struct frame *frame);
 
 struct exchange_stats {
-	uint64_t frames_in;    /* taken from other workers */
-	uint64_t frames_out;   /* pushed to other workers */
-	uint64_t inbox_full;   /* drops for a receiver whose worker does not keep up */
-	uint64_t wakes;        /* eventfd writes to other workers */
-	uint64_t learns;       /* addresses that others told */
+	uint64_t frames_in;  /* taken from other workers */
+	uint64_t frames_out; /* pushed to other workers */
+	uint64_t inbox_full; /* drops for a receiver whose worker does not keep up */
+	uint64_t wakes;      /* eventfd writes to other workers */
+	uint64_t learns;     /* addresses that others told */
 };
 
 #endif

@@ -20,7 +20,9 @@
 #define PARIO_NETWORK_FRAME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "base/compiler.h"
@@ -53,6 +55,9 @@ struct frame_source {
 	void (*returned)(struct frame_source *source, struct frame *const *frames, unsigned cnt);
 };
 
+/* A virtio-net header (VIRTIO 1.3, 5.1.6), as guests and taps have it. */
+#define FRAME_PLAIN_BYTES 12
+
 struct frame {
 	struct frame_source *source;
 	const struct iovec *iov; /* what follows head; hva, of guest memory if a guest sends */
@@ -60,26 +65,57 @@ struct frame {
 	uint32_t bytes;          /* all of it: head and what iov holds */
 	uint16_t iov_cnt;
 	uint16_t head_bytes; /* at least ETHER_HEADER_BYTES, with its tag if it has one */
+	uint32_t hash;       /* netport_send(): of the flow; only if `hashed` */
 
 	/* Judged by the sender's side against the frame itself. */
-	uint8_t gso;          /* enum frame_gso; not NONE: csum_partial is set and d is filled in */
-	bool gso_ecn;         /* a large TCP frame with CWR set */
-	bool csum_partial;    /* the L4 checksum is the pseudo header's sum: to be completed */
-	bool csum_valid;      /* it was checked below us (a tap said so) */
-	bool dissected;       /* d is filled in */
-	uint16_t gso_bytes;   /* payload of each segment */
-	uint16_t csum_start;  /* csum_start + csum_offset + 2 <= head_bytes */
+	uint8_t gso;         /* enum frame_gso; not NONE: csum_partial is set and d is filled in */
+	bool gso_ecn;        /* a large TCP frame with CWR set */
+	bool csum_partial;   /* the L4 checksum is the pseudo header's sum: to be completed */
+	bool csum_valid;     /* it was checked below us (a tap said so) */
+	bool dissected;      /* d is filled in */
+	bool hashed;         /* netport_send() */
+	bool tagged;         /* netport_send(): head has an 802.1Q tag, at 12 */
+	bool plain;          /* neither gso nor csum_partial nor csum_valid */
+	uint16_t gso_bytes;  /* payload of each segment */
+	uint16_t csum_start; /* csum_start + csum_offset + 2 <= head_bytes */
 	uint16_t csum_offset;
-
-	/* Set by netport_send(). */
-	uint16_t vlan;  /* the VLAN that it belongs to; 0: untagged */
-	bool tagged;    /* head has an 802.1Q tag, at 12 */
-	uint32_t hash;  /* of the flow; only if `hashed` */
-	bool hashed;
+	uint16_t vlan; /* netport_send(): the VLAN that it belongs to; 0: untagged */
 
 	struct dissection d;
+	/*
+	 * The virtio-net header of a frame that is plain, for one buffer: zeroes, and num_buffers =
+	 * 1. It stands right before head so that a receiver may copy both at once.
+	 */
+	uint8_t plain_header[FRAME_PLAIN_BYTES];
 	uint8_t head[FRAME_HEAD_BYTES];
 };
+_Static_assert(offsetof(struct frame, head) ==
+		       offsetof(struct frame, plain_header) + FRAME_PLAIN_BYTES,
+	       "no gap: both are copied at once");
+
+/* A frame of the sender's, about to be filled in: no offloads, not looked at, one reference. */
+static ALWAYS_INLINE void frame_init(struct frame *frame, struct frame_source *source)
+{
+	frame->source = source;
+	frame->refs = 1;
+	frame->gso = FRAME_GSO_NONE;
+	frame->gso_ecn = false;
+	frame->csum_partial = false;
+	frame->csum_valid = false;
+	frame->dissected = false;
+	frame->hashed = false;
+	frame->tagged = false;
+	frame->plain = true;
+	frame->vlan = 0;
+}
+
+/* Also when head was filled in anew behind it, as from a guest's buffer. */
+static ALWAYS_INLINE void frame_set_plain_header(struct frame *frame)
+{
+	static const uint8_t plain[FRAME_PLAIN_BYTES] = {[10] = 1};
+
+	memcpy(frame->plain_header, plain, sizeof(plain));
+}
 
 /* d, filled in at most once. The sender's side, before anybody else has the frame. */
 static inline const struct dissection *frame_dissect(struct frame *frame)

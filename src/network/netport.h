@@ -89,15 +89,15 @@ struct netport_stats {
 	uint64_t out_frames, out_bytes; /* given to deliver() or to a worker's inbox */
 	uint64_t flooded;               /* frames in that went to all */
 	/* dropped, of frames in */
-	uint64_t drop_runt;      /* shorter than an Ethernet header (with its tag) */
-	uint64_t drop_spoofed;   /* mac-lock, or a source that is no unicast address */
-	uint64_t drop_vlan;      /* a VLAN that the port does not carry */
-	uint64_t drop_storm;     /* flooding beyond the limit */
-	uint64_t drop_hairpin;   /* its destination is behind the port that it came from */
-	uint64_t drop_no_port;   /* nobody else is there */
+	uint64_t drop_runt;    /* shorter than an Ethernet header (with its tag) */
+	uint64_t drop_spoofed; /* mac-lock, or a source that is no unicast address */
+	uint64_t drop_vlan;    /* a VLAN that the port does not carry */
+	uint64_t drop_storm;   /* flooding beyond the limit */
+	uint64_t drop_hairpin; /* its destination is behind the port that it came from */
+	uint64_t drop_no_port; /* nobody else is there */
 	/* dropped, of frames out */
-	uint64_t drop_no_queue;   /* the receiver has no queue that runs */
-	uint64_t drop_inbox_full; /* its worker does not keep up */
+	uint64_t drop_no_queue;    /* the receiver has no queue that runs */
+	uint64_t drop_inbox_full;  /* its worker does not keep up */
 	uint64_t drop_egress_vlan; /* a VLAN that the receiver does not carry (locked address) */
 };
 extern const struct stat_row netport_stat_rows[];

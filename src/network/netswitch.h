@@ -48,8 +48,7 @@ struct netswitch_mac {
  * Asks a worker for its replica; done(arg, rows, cnt) runs on control, rows are freed after it. -1
  * as cnt: no memory.
  */
-void netswitch_macs(struct netswitch *sw, void (*done)(void *arg, const struct netswitch_mac *rows,
-						       int cnt),
-		    void *arg);
+void netswitch_macs(struct netswitch *sw,
+		    void (*done)(void *arg, const struct netswitch_mac *rows, int cnt), void *arg);
 
 #endif

@@ -37,13 +37,13 @@ struct tap_options {
 };
 
 struct tap_stats {
-	uint64_t tx_frames, tx_bytes;   /* to the kernel */
-	uint64_t rx_frames, rx_bytes;   /* from it */
-	uint64_t tx_errors;             /* the kernel refused a frame (interface down, too long) */
-	uint64_t tx_full;               /* too much on its way already */
-	uint64_t rx_errors;             /* a read failed */
-	uint64_t rx_bad_header;         /* a vnet header that does not fit the frame */
-	uint64_t lost;                  /* 1 once the interface is gone */
+	uint64_t tx_frames, tx_bytes; /* to the kernel */
+	uint64_t rx_frames, rx_bytes; /* from it */
+	uint64_t tx_errors;           /* the kernel refused a frame (interface down, too long) */
+	uint64_t tx_full;             /* too much on its way already */
+	uint64_t rx_errors;           /* a read failed */
+	uint64_t rx_bad_header;       /* a vnet header that does not fit the frame */
+	uint64_t lost;                /* 1 once the interface is gone */
 };
 extern const struct stat_row tap_stat_rows[];
 extern const unsigned tap_stat_row_cnt;

@@ -392,6 +392,21 @@ static unsigned packed_fetch(struct virtqueue *vq, struct chain_pool *pool, stru
 	return n;
 }
 
+static void packed_unfetch(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
+{
+	struct packed_queue *q = packed_of(vq);
+	uint32_t desc_cnt = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		desc_cnt += slots[i]->desc_cnt;
+	q->desc_in_flight -= desc_cnt; /* so it is at most the ring's size */
+	if (desc_cnt > q->next_avail.idx) {
+		q->next_avail.wrap = !q->next_avail.wrap;
+		desc_cnt -= vq->size; /* wraps, and back again */
+	}
+	q->next_avail.idx = (uint16_t)(q->next_avail.idx - desc_cnt);
+}
+
 static void packed_publish(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
 {
 	struct packed_queue *q = packed_of(vq);
@@ -483,6 +498,7 @@ const struct virtqueue_ops packed_ops = {
 	.start = packed_start,
 	.attach = packed_attach,
 	.fetch = packed_fetch,
+	.unfetch = packed_unfetch,
 	.publish = packed_publish,
 	.wants_call = packed_wants_call,
 	.arm = packed_arm,

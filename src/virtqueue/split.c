@@ -254,6 +254,14 @@ static unsigned split_fetch(struct virtqueue *vq, struct chain_pool *pool, struc
 	return n;
 }
 
+static void split_unfetch(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
+{
+	struct split_queue *q = split_of(vq);
+
+	(void)slots;
+	q->next_avail_idx = (uint16_t)(q->next_avail_idx - n);
+}
+
 static void split_publish(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
 {
 	struct split_queue *q = split_of(vq);
@@ -331,6 +339,7 @@ const struct virtqueue_ops split_ops = {
 	.start = split_start,
 	.attach = split_attach,
 	.fetch = split_fetch,
+	.unfetch = split_unfetch,
 	.publish = split_publish,
 	.wants_call = split_wants_call,
 	.arm = split_arm,

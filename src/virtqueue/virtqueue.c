@@ -322,6 +322,43 @@ unsigned virtqueue_fetch(struct virtqueue *vq, struct chain_pool *pool, struct v
 	return n;
 }
 
+/* Takes the last n off the FIFO. */
+static void order_pop_back(struct virtqueue *vq, unsigned n)
+{
+	struct vq_slot *last = NULL;
+	unsigned keep = vq->in_flight - n;
+
+	if (keep == 0) {
+		vq->order_head = NULL;
+		return;
+	}
+	for (last = vq->order_head; --keep > 0;)
+		last = last->link;
+	last->link = NULL;
+	vq->order_tail = last;
+}
+
+void virtqueue_unfetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot *const *slots,
+		       unsigned n)
+{
+	if (n == 0)
+		return;
+	CHECK(n <= vq->in_flight);
+	if (vq->in_order)
+		order_pop_back(vq, n);
+	if (likely(vq->attached))
+		vq->ops->unfetch(vq, slots, n);
+	for (unsigned i = n; i-- > 0;) {
+		CHECK(!slots[i]->done);
+		vq->gen_in_flight[slots[i]->memory_gen]--;
+		if (unlikely(slots[i]->iov_class != 0))
+			chain_iov_release(pool, slots[i]);
+		virtqueue_slot_put(vq, slots[i]);
+	}
+	vq->in_flight -= n;
+	store_relaxed(&vq->stats.fetched, vq->stats.fetched - n);
+}
+
 /* What a completed chain still held, but for its slot. */
 static ALWAYS_INLINE void settle(struct virtqueue *vq, struct chain_pool *pool,
 				 struct vq_slot *slot)
@@ -362,6 +399,22 @@ static void publish_in_order(struct virtqueue *vq)
 	} while (n == VIRTQUEUE_BURST);
 }
 
+/* Are these the front of the FIFO, one after another? Then they are taken off it. */
+static bool order_pop_front(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n)
+{
+	const struct vq_slot *at = vq->order_head;
+
+	/* They are all in the FIFO, so it does not end before one is missed. */
+	for (unsigned i = 0; i < n; i++, at = at->link) {
+		if (at != slots[i])
+			return false;
+	}
+	vq->order_head = slots[n - 1]->link;
+	for (unsigned i = 0; i < n; i++)
+		virtqueue_slot_put(vq, slots[i]);
+	return true;
+}
+
 void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot *const *slots,
 			unsigned n)
 {
@@ -371,6 +424,9 @@ void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq
 	if (unlikely(vq->in_order)) {
 		for (unsigned i = 0; i < n; i++)
 			settle(vq, pool, slots[i]);
+		/* However many they are, the driver sees them at once. */
+		if (order_pop_front(vq, slots, n))
+			publish(vq, slots, n);
 		publish_in_order(vq);
 		return;
 	}

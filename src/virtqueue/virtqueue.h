@@ -128,8 +128,17 @@ unsigned virtqueue_fetch(struct virtqueue *vq, struct chain_pool *pool, struct v
 			 unsigned max);
 
 /*
+ * Undoes the fetch of the last n chains, given in the order in which they were fetched, none of
+ * them completed: the driver's ring is as if they had never been looked at, and the next fetch finds
+ * them again. For buffers that a device took in advance (virtio-net's receive queue).
+ */
+void virtqueue_unfetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot *const *slots,
+		       unsigned n);
+
+/*
  * Gives back n chains with their used_bytes; slots and iovec blocks are free afterwards. In order
- * mode those that overtook others wait. Nothing is signalled yet.
+ * mode those that overtook others wait. The driver sees all n at once, or none. Nothing is
+ * signalled yet.
  */
 void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot *const *slots,
 			unsigned n);

@@ -36,6 +36,8 @@ struct virtqueue_ops {
 
 	unsigned (*fetch)(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot **slots,
 			  unsigned max);
+	/* The last n chains that were fetched are available again; slots in the order of fetch. */
+	void (*unfetch)(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n);
 	/* Used side; adds to unsignalled_cnt. */
 	void (*publish)(struct virtqueue *vq, struct vq_slot *const *slots, unsigned n);
 	/* After IRQ_CHECK's fence: does the driver want a call for the last unsignalled_cnt? */

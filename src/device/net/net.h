@@ -31,17 +31,17 @@ struct net_offloads {
 /* Strings are copied; fabric, workers and the port are borrowed until net_device_free(). */
 struct net_options {
 	const char *name;
-	unsigned queue_pairs;  /* 1 to NET_PAIRS_MAX */
+	unsigned queue_pairs; /* 1 to NET_PAIRS_MAX */
 	uint8_t mac[ETHER_MAC_BYTES];
-	bool mac_given;        /* offer MAC */
-	uint16_t mtu;          /* 0: MTU is not offered */
-	uint32_t speed_mbit;   /* SPEED_DUPLEX; 0xffffffff: not known */
+	bool mac_given;      /* offer MAC */
+	uint16_t mtu;        /* 0: MTU is not offered */
+	uint32_t speed_mbit; /* SPEED_DUPLEX; 0xffffffff: not known */
 	struct net_offloads offloads;
 	bool packed;
 	bool in_order;
 	bool event_idx;
 	bool indirect;
-	bool queue_num_rings;  /* GET_QUEUE_NUM in rings, not in pairs */
+	bool queue_num_rings; /* GET_QUEUE_NUM in rings, not in pairs */
 	struct device_tuning tuning;
 	struct fabric *fabric;
 	struct netport *port;
@@ -54,26 +54,26 @@ struct net_options {
 struct net_stats {
 	uint64_t tx_frames, tx_bytes, tx_gso;
 	uint64_t rx_frames, rx_bytes, rx_gso;
-	uint64_t rx_segments;     /* made in software for a guest that does not take large frames */
-	uint64_t rx_csums;        /* completed in software */
+	uint64_t rx_segments; /* made in software for a guest that does not take large frames */
+	uint64_t rx_csums;    /* completed in software */
 	/* tx: refused by name */
-	uint64_t tx_bad_chain;    /* the virtqueue said so */
-	uint64_t tx_bad_header;   /* no vnet header, or writable parts */
-	uint64_t tx_runt;         /* shorter than an Ethernet header */
-	uint64_t tx_too_long;     /* more than FRAME_BYTES_MAX */
-	uint64_t tx_bad_csum;     /* csum_start, csum_offset beyond the headers, or not negotiated */
-	uint64_t tx_bad_gso;      /* gso type, size, or headers that do not fit it */
-	uint64_t tx_over_mtu;     /* longer than the port's MTU and no large frame */
-	uint64_t tx_disabled;     /* the ring is started and not enabled: discarded */
+	uint64_t tx_bad_chain;  /* the virtqueue said so */
+	uint64_t tx_bad_header; /* no vnet header, or writable parts */
+	uint64_t tx_runt;       /* shorter than an Ethernet header */
+	uint64_t tx_too_long;   /* more than FRAME_BYTES_MAX */
+	uint64_t tx_bad_csum;   /* csum_start, csum_offset beyond the headers, or not negotiated */
+	uint64_t tx_bad_gso;    /* gso type, size, or headers that do not fit it */
+	uint64_t tx_over_mtu;   /* longer than the port's MTU and no large frame */
+	uint64_t tx_disabled;   /* the ring is started and not enabled: discarded */
 	/* rx: dropped by name */
-	uint64_t rx_no_buffer;    /* none came in time, and the pool is full */
+	uint64_t rx_no_buffer; /* none came in time, and the pool is full */
 	uint64_t rx_bad_chain;
 	uint64_t rx_small_buffer; /* does not fit into what the guest posted */
 	uint64_t rx_over_mtu;
-	uint64_t rx_filtered;     /* MAC, VLAN filter of the guest */
+	uint64_t rx_filtered; /* MAC, VLAN filter of the guest */
 	/* rx: kept */
-	uint64_t rx_held;         /* frames that waited for buffers at their sender's */
-	uint64_t rx_pooled;       /* frames that were copied to wait longer */
+	uint64_t rx_held;   /* frames that waited for buffers at their sender's */
+	uint64_t rx_pooled; /* frames that were copied to wait longer */
 };
 
 extern const struct stat_row net_stat_rows[];
@@ -93,9 +93,9 @@ void net_device_set_link(struct device *device, bool up);
 
 /* What the guest set through its control queue, or the defaults. */
 struct net_state {
-	unsigned pairs;  /* in use */
+	unsigned pairs; /* in use */
 	uint8_t mac[ETHER_MAC_BYTES];
-	uint16_t mtu;    /* 0: none was said */
+	uint16_t mtu; /* 0: none was said */
 	bool link_up;
 	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
 	unsigned unicast_cnt, multicast_cnt; /* of the MAC table */

@@ -21,7 +21,9 @@
 #include "base/le.h"
 #include "device/device_priv.h"
 #include "device/net/net.h"
+#include "flow/segment.h"
 #include "guest/gptr.h"
+#include "guest/iov.h"
 #include "network/frame.h"
 #include "network/netport.h"
 #include "virtqueue/chain.h"
@@ -80,6 +82,9 @@ struct net_header {
 	struct le16 num_buffers; /* absent of a legacy driver without MRG_RXBUF */
 };
 static_assert(sizeof(struct net_header) == 12, "VIRTIO 1.3, 5.1.6");
+#define NET_TCP_CSUM_OFFSET 16
+#define NET_UDP_CSUM_OFFSET 6
+
 #define NET_HEADER_BYTES 12
 #define NET_HEADER_BYTES_LEGACY 10
 
@@ -99,16 +104,17 @@ struct net_rules {
 	uint8_t header_bytes; /* 12, or 10 of a legacy driver without MRG_RXBUF */
 	/* tx: what the driver may ask for */
 	bool host_csum;
-	uint8_t host_gso;         /* bit = enum frame_gso; UDP_L4 covers v4 and v6 */
-	uint32_t tx_frame_bytes_max; /* of a frame that is not large: MTU + headers; tags come on top */
+	uint8_t host_gso;            /* bit = enum frame_gso; UDP_L4 covers v4 and v6 */
+	uint32_t tx_frame_bytes_max; /* of a frame that is not large: MTU + headers; tags come on
+					top */
 	/* rx: what the driver takes. After GUEST_OFFLOADS commands. */
 	bool mergeable;
 	bool guest_csum;
 	bool guest_tso4, guest_tso6, guest_ecn, guest_ufo, guest_uso4, guest_uso6;
-	bool guest_hdrlen; /* hdr_len must be exact */
+	bool guest_hdrlen;           /* hdr_len must be exact */
 	uint32_t rx_frame_bytes_max; /* as tx_frame_bytes_max */
 	/* rx: what the driver wants to see (CTRL_RX, MAC_TABLE, VLAN) */
-	bool filter_macs;  /* false: all; else by mac, unicast, multicast and the next */
+	bool filter_macs; /* false: all; else by mac, unicast, multicast and the next */
 	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
 	bool filter_vlans; /* only tags in vlans (untagged frames pass) */
 	uint8_t mac[ETHER_MAC_BYTES];
@@ -122,11 +128,48 @@ enum net_queue_kind { NET_QUEUE_RX, NET_QUEUE_TX, NET_QUEUE_CONTROL, NET_QUEUE_N
 
 /* A transmitted frame, or nothing but a chain (rx, control), in the virtqueue's slot array. */
 struct net_slot {
-	struct vq_slot slot; /* first */
-	struct frame frame;  /* tx */
+	struct vq_slot slot;   /* first */
+	struct net_slot *next; /* of a list of ours */
+	struct frame frame;    /* tx */
 };
 
 struct net_device;
+
+/* Where the rest of a frame's bytes come from: what is left of head, then the iovecs. */
+struct net_payload {
+	const uint8_t *rest;
+	unsigned rest_bytes;
+	struct iov_cursor cursor;
+	size_t taken_bytes; /* of the iovecs */
+};
+
+/*
+ * What a frame becomes for its receiver, one output after another (egress.c). Between two of them
+ * the receiver takes payload_bytes of payload.
+ */
+struct net_egress {
+	const struct frame *frame;
+	const struct net_rules *rules;
+	enum netport_tag_edit edit;
+	bool begun;
+	bool segmented;
+	struct net_payload payload;
+	/* the output */
+	struct net_header header;
+	uint32_t payload_bytes;
+	uint16_t head_bytes;
+	uint8_t head[SEGMENT_HEADER_BYTES_MAX + ETHER_TAG_BYTES];
+	/* done in software so far */
+	uint32_t csums;
+	uint32_t segments;
+	struct segmenter segmenter;
+	uint8_t large_head[FRAME_HEAD_BYTES];
+};
+
+struct net_rx;
+
+/* What one transmit queue has with others; outlives the queue's stay on a worker (tx.c). */
+struct net_tx;
 
 struct net_queue {
 	struct device_queue queue; /* first */
@@ -137,10 +180,7 @@ struct net_queue {
 	struct exchange *exchange;
 
 	/* tx */
-	struct frame_source source;
-	unsigned out_cnt; /* frames that others have */
-	struct vq_slot *back; /* that came back and are not completed yet, linked by slot.link */
-	unsigned back_cnt;
+	struct net_tx *tx; /* tx.c */
 
 	/* rx */
 	struct netport_queue receiver;
@@ -155,10 +195,8 @@ static_assert(offsetof(struct net_queue, queue) == 0, "the base comes first");
 
 struct net_remainder {
 	struct device_remainder remainder; /* first */
-	struct net_device *net;
-	struct frame_source source;
-	struct vq_slot *back;
-	unsigned back_cnt;
+	struct net_tx *tx;                 /* tx.c; NULL: of a control queue */
+	struct net_slot *command;
 };
 
 struct net_control; /* control.c: state that the driver set, and the command under way */
@@ -214,17 +252,40 @@ bool net_header_fits(const struct frame *frame, const struct net_rules *rules);
 void net_header_fill(struct net_header *header, const struct frame *frame,
 		     const struct net_rules *rules, int shift);
 
-/* tx.c, rx.c: per kind; owner worker. */
+/* egress.c; pure but for reading payload. frame and rules are borrowed until the last output. */
+void net_egress_begin(struct net_egress *egress, const struct frame *frame,
+		      const struct net_rules *rules, enum netport_tag_edit edit);
+/* Fills in the next output. False: that was the last. */
+bool net_egress_next(struct net_egress *egress);
+/* The frame is somewhere else from now on: the same bytes, head_bytes as it was. */
+void net_egress_moved(struct net_egress *egress, const struct frame *frame);
+
+/* tx.c, rx.c, control.c: per kind; owner worker. Called by net.c. */
 unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns);
-unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns);
-unsigned net_control_poll(struct net_queue *queue, uint64_t now_ns);
 int net_tx_open(struct net_queue *queue, struct err *err);
 void net_tx_close(struct net_queue *queue);
+unsigned net_tx_detach(struct net_queue *queue, struct net_remainder *rem);
+unsigned net_tx_reap(struct net_remainder *rem);
+void net_tx_free(struct net_tx *tx);
+
+unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns);
+bool net_rx_prepare_sleep(struct net_queue *queue);
+uint64_t net_rx_next_deadline(const struct net_queue *queue);
 int net_rx_open(struct net_queue *queue, struct err *err);
-void net_rx_close(struct net_queue *queue);
-extern const struct netport_ops net_rx_ops;
-/* The queue drains: receive chains that hold nothing go back to the avail side. */
+/* keep: frames that wait are to go with the queue to its next worker. */
+void net_rx_close(struct net_queue *queue, bool keep);
+/* What was taken in advance goes back to the ring: it is about to stop, or memory changes. */
 void net_rx_unfetch(struct net_queue *queue);
+/* Control; the queue is with nobody. */
+void net_rx_free(struct net_rx *rx);
+
+unsigned net_control_poll(struct net_queue *queue, uint64_t now_ns);
+/* At most one command is under way; it goes to the remainder. Returns 1 or 0. */
+unsigned net_control_detach(struct net_queue *queue, struct net_remainder *rem);
+/* On the worker that was left: 1 when the command has come to its end, which is rem->command. */
+unsigned net_control_reap(struct net_remainder *rem);
+/* On whichever worker has the queue now: writes the ack of a finished command into its slot. */
+void net_control_answer(struct net_slot *command);
 
 /* rules.c; control. */
 /* Makes rules out of features, options and what the driver set, and publishes them. The old ones
