@@ -128,10 +128,8 @@ static void describe(const struct capture_record *record, struct comment *commen
 {
 	static const char *const gso_names[] = {
 		[FRAME_GSO_NONE] = "", /* not said */
-		[FRAME_GSO_TCP4] = "tcp4",
-		[FRAME_GSO_TCP6] = "tcp6",
-		[FRAME_GSO_UDP] = "ufo",
-		[FRAME_GSO_UDP_L4] = "uso",
+		[FRAME_GSO_TCP4] = "tcp4", [FRAME_GSO_TCP6] = "tcp6",
+		[FRAME_GSO_UDP] = "ufo",   [FRAME_GSO_UDP_L4] = "uso",
 	};
 	static_assert(ARRAY_LEN(gso_names) == FRAME_GSO_MAX_, "a name for each");
 
@@ -314,8 +312,8 @@ static int check_options(const struct capture_options *options, struct err *err)
 		return err_set(err, EINVAL, "size: %llu is below the minimum of %u bytes",
 			       (unsigned long long)options->size_bytes, CAPTURE_SIZE_MIN);
 	if (options->snaplen < CAPTURE_SNAPLEN_MIN || options->snaplen > CAPTURE_SNAPLEN_MAX)
-		return err_set(err, EINVAL, "snaplen: %u is not between %u and %u", options->snaplen,
-			       CAPTURE_SNAPLEN_MIN, CAPTURE_SNAPLEN_MAX);
+		return err_set(err, EINVAL, "snaplen: %u is not between %u and %u",
+			       options->snaplen, CAPTURE_SNAPLEN_MIN, CAPTURE_SNAPLEN_MAX);
 	if (!options->in && !options->out)
 		return err_set(err, EINVAL, "direction: neither in nor out");
 	return 0;
@@ -362,12 +360,11 @@ static int write_head(struct capture *capture, struct err *err)
 	int rc;
 
 	CHECK(pcapng_put_section(&capture->buffer, "pario " PARIO_VERSION));
-	CHECK(pcapng_put_interface(&capture->buffer, capture->port_name,
-				   capture->options.snaplen));
+	CHECK(pcapng_put_interface(&capture->buffer, capture->port_name, capture->options.snaplen));
 	rc = flush(capture);
 	return rc ? err_set(err, -rc, "%s: cannot be written: %s", capture->file_name,
-			    strerror(-rc)) :
-		    0;
+			    strerror(-rc))
+		  : 0;
 }
 
 static int prepare(struct capture *capture, const struct capture_options *options, struct err *err)

@@ -18,8 +18,8 @@
  * 4. Control drains all rings every CAPTURE_DRAIN_NS, oldest record first, into blocks, and those
  *    into the file. Records of two workers that come in different rounds may be out of order by
  *    about that time.
- * 5. The file never exceeds its limit: room for the last block, which has the totals, is kept. After
- *    a failed write it is cut back to the last whole block.
+ * 5. The file never exceeds its limit: room for the last block, which has the totals, is kept.
+ * After a failed write it is cut back to the last whole block.
  * 6. A session ends when it is told to, at the limit, or with the first failed write: the rings are
  *    taken from the workers, drained once more, and then it is over (ended()).
  */
@@ -81,7 +81,7 @@ enum capture_state {
 };
 
 enum capture_end {
-	CAPTURE_END_NONE,  /* it runs */
+	CAPTURE_END_NONE, /* it runs */
 	CAPTURE_END_ASKED,
 	CAPTURE_END_SIZE,  /* the limit is reached */
 	CAPTURE_END_PORT,  /* the port goes */
@@ -100,23 +100,23 @@ struct capture_options {
 	const char *file_name; /* for texts */
 	unsigned worker_cnt;   /* of the port's fabric */
 	struct evloop *control;
-	uint64_t size_bytes;   /* of the file at most; CAPTURE_SIZE_MIN or more */
-	uint32_t snaplen;      /* bytes of a frame at most; between _MIN and _MAX */
-	uint32_t ring_bytes;   /* a power of two; 0: CAPTURE_RING_BYTES_DEFAULT */
-	bool in, out;          /* directions, one at least */
-	bool drops_only;       /* only frames that are dropped */
+	uint64_t size_bytes; /* of the file at most; CAPTURE_SIZE_MIN or more */
+	uint32_t snaplen;    /* bytes of a frame at most; between _MIN and _MAX */
+	uint32_t ring_bytes; /* a power of two; 0: CAPTURE_RING_BYTES_DEFAULT */
+	bool in, out;        /* directions, one at least */
+	bool drops_only;     /* only frames that are dropped */
 	/* Control, once, perhaps from within capture_stop(): it is ENDED and may be freed here. */
 	void (*ended)(struct capture *capture, void *arg);
 	void *arg;
 };
 
 struct capture_stats {
-	uint64_t frames;     /* written */
+	uint64_t frames; /* written */
 	uint64_t file_bytes;
-	uint64_t missed;     /* wanted, but their worker's ring was full */
-	uint64_t seen;       /* that came by in a wanted direction, whatever the filter says */
-	uint64_t accepted;   /* of those, by the filter */
-	uint64_t dropped;    /* of those written: with a drop reason */
+	uint64_t missed;   /* wanted, but their worker's ring was full */
+	uint64_t seen;     /* that came by in a wanted direction, whatever the filter says */
+	uint64_t accepted; /* of those, by the filter */
+	uint64_t dropped;  /* of those written: with a drop reason */
 };
 extern const struct stat_row capture_stat_rows[];
 extern const unsigned capture_stat_row_cnt;
@@ -153,7 +153,7 @@ void capture_in_end(struct capture_ring *ring);
 void capture_out(struct capture_ring *ring, struct frame *const *frames, unsigned cnt,
 		 uint64_t now_ns);
 /* IN: of the burst between capture_in() and _in_end(). OUT: it was not given to capture_out(). */
-void capture_drop(struct capture_ring *ring, struct frame *frame,
-		  enum capture_direction direction, enum capture_drop drop, uint64_t now_ns);
+void capture_drop(struct capture_ring *ring, struct frame *frame, enum capture_direction direction,
+		  enum capture_drop drop, uint64_t now_ns);
 
 #endif

@@ -59,6 +59,17 @@ static bool take_steps(const char **text, struct capture_filter *filter)
 	return !take_number(text, UINT32_MAX, &rest) && (*text)[strspn(*text, " ,\n\t\r")] == '\0';
 }
 
+/* libpcap lets a program jump back (its own of `protochain` do), and then it may never end. */
+static bool only_jumps_on(const struct capture_filter *filter)
+{
+	for (unsigned i = 0; i < filter->step_cnt; i++) {
+		if (filter->steps[i].code == (BPF_JMP | BPF_JA) &&
+		    filter->steps[i].k >= filter->step_cnt)
+			return false;
+	}
+	return true;
+}
+
 int capture_filter_parse(const char *text, struct capture_filter **out, struct err *err)
 {
 	struct capture_filter *filter;
@@ -81,11 +92,12 @@ int capture_filter_parse(const char *text, struct capture_filter **out, struct e
 			       "operand, as tcpdump -ddd prints them)",
 			       (unsigned)cnt);
 	}
-	if (!bpf_validate(filter->steps, (int)cnt)) {
+	if (!only_jumps_on(filter) || !bpf_validate(filter->steps, (int)cnt)) {
 		free(filter);
-		return err_set(err, EINVAL,
-			       "filter: the program is not safe: it has an unknown step, a jump out "
-			       "of itself, or no end");
+		return err_set(
+			err, EINVAL,
+			"filter: the program is not safe: it has an unknown step, a jump out "
+			"of itself, or no end");
 	}
 	*out = filter;
 	return 0;

@@ -42,10 +42,8 @@ const char *capture_state_name(enum capture_state state)
 const char *capture_end_name(enum capture_end end)
 {
 	static const char *const names[] = {
-		[CAPTURE_END_NONE] = "no",
-		[CAPTURE_END_ASKED] = "asked to",
-		[CAPTURE_END_SIZE] = "size limit",
-		[CAPTURE_END_PORT] = "port removed",
+		[CAPTURE_END_NONE] = "no",         [CAPTURE_END_ASKED] = "asked to",
+		[CAPTURE_END_SIZE] = "size limit", [CAPTURE_END_PORT] = "port removed",
 		[CAPTURE_END_ERROR] = "error",
 	};
 	static_assert(ARRAY_LEN(names) == CAPTURE_END_MAX_, "a name for each");
@@ -53,9 +51,9 @@ const char *capture_end_name(enum capture_end end)
 	return end < CAPTURE_END_MAX_ ? names[end] : NULL;
 }
 
-#define ROW(name, unit, help, kind)                                               \
-	{                                                                         \
-		#name, unit, help, offsetof(struct capture_stats, name), STAT_##kind \
+#define ROW(name, unit, help, kind)                                                  \
+	{                                                                            \
+#name, unit, help, offsetof(struct capture_stats, name), STAT_##kind \
 	}
 
 const struct stat_row capture_stat_rows[] = {

@@ -4,8 +4,8 @@
  * Not for anybody outside capture*.c and their tests.
  *
  * A ring is a power of two of bytes. Records lie in it one behind another, each in one piece and at
- * a multiple of 8; where the rest up to the end is too short for one, a record that is to be skipped
- * fills it. Positions count up and are taken modulo the size. CAPTURE_PUB (ordering.h) is
+ * a multiple of 8; where the rest up to the end is too short for one, a record that is to be
+ * skipped fills it. Positions count up and are taken modulo the size. CAPTURE_PUB (ordering.h) is
  * the edge in both directions: `written` for records, `taken` for room.
  */
 #ifndef PARIO_NETWORK_CAPTURE_PRIV_H
@@ -23,12 +23,12 @@
 #define CAPTURE_SKIP UINT32_MAX
 
 struct capture_record {
-	uint32_t record_bytes; /* with all that follows, a multiple of 8 */
+	uint32_t record_bytes;   /* with all that follows, a multiple of 8 */
 	uint32_t captured_bytes; /* of data; CAPTURE_SKIP: the members from here on are not there */
 	uint32_t original_bytes;
 	uint16_t vlan; /* of an untagged frame, in the switch; 0: none */
 	uint16_t gso_bytes;
-	uint64_t time_ns; /* clock_now_ns() scale */
+	uint64_t time_ns;  /* clock_now_ns() scale */
 	uint8_t direction; /* enum capture_direction */
 	uint8_t drop;      /* enum capture_drop */
 	uint8_t gso;       /* enum frame_gso */

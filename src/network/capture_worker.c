@@ -208,8 +208,8 @@ void capture_out(struct capture_ring *ring, struct frame *const *frames, unsigne
 	publish(ring);
 }
 
-void capture_drop(struct capture_ring *ring, struct frame *frame,
-		  enum capture_direction direction, enum capture_drop drop, uint64_t now_ns)
+void capture_drop(struct capture_ring *ring, struct frame *frame, enum capture_direction direction,
+		  enum capture_drop drop, uint64_t now_ns)
 {
 	struct capture_record *record = NULL;
 

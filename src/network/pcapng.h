@@ -44,10 +44,10 @@ struct pcapng_statistics {
 	uint64_t time_ns;
 	uint64_t start_ns;
 	uint64_t end_ns;
-	uint64_t received; /* isb_ifrecv */
-	uint64_t accepted; /* isb_filteraccept */
-	uint64_t dropped;  /* isb_ifdrop */
-	uint64_t delivered; /* isb_usrdeliv */
+	uint64_t received;   /* isb_ifrecv */
+	uint64_t accepted;   /* isb_filteraccept */
+	uint64_t dropped;    /* isb_ifdrop */
+	uint64_t delivered;  /* isb_usrdeliv */
 	const char *comment; /* as above */
 };
 
