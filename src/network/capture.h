@@ -21,7 +21,8 @@
  * 5. The file never exceeds its limit: room for the last block, which has the totals, is kept.
  * After a failed write it is cut back to the last whole block.
  * 6. A session ends when it is told to, at the limit, or with the first failed write: the rings are
- *    taken from the workers, drained once more, and then it is over (ended()).
+ *    taken from the workers, drained once more, and then it is over (ended()). Its numbers stay
+ * until it is freed; rings and file are gone before.
  */
 #ifndef PARIO_NETWORK_CAPTURE_H
 #define PARIO_NETWORK_CAPTURE_H
@@ -105,6 +106,8 @@ struct capture_options {
 	uint32_t ring_bytes; /* a power of two; 0: CAPTURE_RING_BYTES_DEFAULT */
 	bool in, out;        /* directions, one at least */
 	bool drops_only;     /* only frames that are dropped */
+	/* Control: every worker has it. Not called if it is to end before that. */
+	void (*started)(struct capture *capture, void *arg);
 	/* Control, once, perhaps from within capture_stop(): it is ENDED and may be freed here. */
 	void (*ended)(struct capture *capture, void *arg);
 	void *arg;
@@ -122,7 +125,8 @@ extern const struct stat_row capture_stat_rows[];
 extern const unsigned capture_stat_row_cnt;
 
 /*
- * Control. Writes the head of the file, and sends the rings to the workers. fd, a regular file open
+ * Control. Writes the head of the file, and sends the rings to the workers, who have them when
+ * started() is called, perhaps before this returns, but after *out is set. fd, a regular file open
  * for writing, and the filter (NULL: all frames) are taken, also on failure. 0, or -EINVAL /
  * -ENOMEM / -errno with text; then ended() is not called.
  */

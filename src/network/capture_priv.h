@@ -19,6 +19,7 @@
 #include "network/capture.h"
 #include "network/capture_filter.h"
 #include "network/netport.h"
+#include "network/pcapng.h"
 
 #define CAPTURE_SKIP UINT32_MAX
 
@@ -71,7 +72,38 @@ struct capture_ring {
 	uint64_t taken CACHE_ALIGNED;
 };
 
-/* Control. 0 or -ENOMEM. The rest of the constant part is the caller's to set. */
+/* Control, from here on. */
+
+/*
+ * capture_file.c: blocks, and the file that they go to. The size of the file is at most size_bytes,
+ * with the last block.
+ */
+struct capture_file {
+	/* set before the first block */
+	int fd;
+	uint64_t size_bytes;
+	uint64_t real_offset_ns; /* from clock_now_ns() to time since 1970 */
+	/* capture_file.c */
+	struct pcapng_buffer buffer;
+	uint64_t buffered_frames; /* in buffer */
+	uint64_t buffered_drops;
+	uint64_t frames; /* in the file */
+	uint64_t drops;
+	uint64_t written_bytes;
+};
+
+/* 0 or -ENOMEM. */
+int capture_file_init(struct capture_file *file);
+/* Closes it. */
+void capture_file_fini(struct capture_file *file);
+int capture_file_put_head(struct capture_file *file, const char *port_name, uint32_t snaplen);
+/* False: the limit is reached, and the record is not in the file. May write; *status as below. */
+bool capture_file_put(struct capture_file *file, const struct capture_record *record, int *status);
+int capture_file_put_totals(struct capture_file *file, const struct pcapng_statistics *totals);
+/* Writes what was put: all of it, or nothing and -errno. So do the functions above. */
+int capture_file_flush(struct capture_file *file);
+
+/* 0 or -ENOMEM. The rest of the constant part is the caller's to set. */
 int capture_ring_init(struct capture_ring *ring, uint32_t size_bytes);
 void capture_ring_fini(struct capture_ring *ring);
 /* The oldest record, or NULL. It stays where it is until capture_ring_take(). */

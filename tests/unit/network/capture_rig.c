@@ -52,6 +52,14 @@ void rig_frame_check(const struct rig_frame *made, const uint8_t *data, uint32_t
 	}
 }
 
+static void started(struct capture *capture, void *arg)
+{
+	struct rig *rig = arg;
+
+	assert_int_equal(capture_state(capture), CAPTURE_RUNNING);
+	rig->started++;
+}
+
 static void ended(struct capture *capture, void *arg)
 {
 	struct rig *rig = arg;
@@ -87,6 +95,7 @@ int rig_setup(void **state)
 		.ring_bytes = CAPTURE_RING_BYTES_MIN,
 		.in = true,
 		.out = true,
+		.started = started,
 		.ended = ended,
 		.arg = rig,
 	};

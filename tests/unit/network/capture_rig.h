@@ -31,6 +31,7 @@ struct rig {
 	int fd; /* -1 once a session has it */
 	struct capture *capture;
 	struct capture_options options;
+	unsigned started;
 	unsigned ended;
 	bool free_when_ended;
 };

@@ -61,6 +61,7 @@ static void frames_stand_in_the_file(void **state)
 	made[1].frame.csum_partial = true;
 	made[1].frame.vlan = 77;
 	rig_start(rig, NULL);
+	assert_int_equal(rig->started, 1);
 	assert_int_equal(capture_state(rig->capture), CAPTURE_RUNNING);
 	rig_in(rig, 0, &made[0], before_ns);
 	capture_out(rig->port.rings[0], &frame, 1, before_ns + 5);
@@ -284,6 +285,7 @@ static void stopped_while_it_starts(void **state)
 	fake_netport_answer(&rig->port);
 	assert_int_equal(capture_state(rig->capture), CAPTURE_ENDED);
 	assert_int_equal(capture_end(rig->capture), CAPTURE_END_PORT);
+	assert_int_equal(rig->started, 0);
 	assert_int_equal(rig->ended, 1);
 	reader_free(reader_open(rig->path));
 }
