@@ -25,6 +25,7 @@
 #include "device/device_priv.h"
 
 static void change_done_on_control(struct worker_call *call);
+static void queue_changed(const struct device_queue *queue);
 static void end_change(struct device_queue *queue, int status);
 
 /* ---- the line ---- */
@@ -105,6 +106,15 @@ static void tell_watcher(const struct device *device)
 		device->changed(device->changed_arg);
 }
 
+/* The model hears. */
+static void queue_changed(const struct device_queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (device->ops->queue_changed)
+		device->ops->queue_changed(device, queue->idx);
+}
+
 static void end_change(struct device_queue *queue, int status)
 {
 	struct join *join = take_first(queue)->join;
@@ -144,6 +154,7 @@ static void retire(struct device_queue *queue, int status)
 	}
 	if (lost && device->front_ops)
 		device->front_ops->queue_lost(device->front, queue->idx);
+	queue_changed(queue);
 	if (ran)
 		tell_watcher(device);
 	for (unsigned i = QUEUE_ASKER_MAX_; i-- > QUEUE_ASKER_FRONT;) {
@@ -214,6 +225,11 @@ static void change_done_on_control(struct worker_call *call)
 	case QUEUE_CHANGE_CALL:
 	case QUEUE_CHANGE_ERR:
 	case QUEUE_CHANGE_TUNE:
+	case QUEUE_CHANGE_MODEL:
+		end_change(queue, 0);
+		break;
+	case QUEUE_CHANGE_ENABLE:
+		queue_changed(queue);
 		end_change(queue, 0);
 		break;
 	}
@@ -285,6 +301,7 @@ static struct worker *home_of(const struct device *device, unsigned idx)
 int device_queue_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,
 		       struct join *join, struct err *err)
 {
+	struct queue_change *change;
 	struct device_queue *queue;
 	int status = prepare_start(device, idx, setup, err);
 
@@ -298,8 +315,12 @@ int device_queue_start(struct device *device, unsigned idx, const struct device_
 	queue->home = home_of(device, idx);
 	virtqueue_prefer_node(queue->vq, worker_node(queue->home));
 	queue->running = true;
+	queue->enabled_said = setup->enabled || !device->ops->serves_disabled;
 	device->running_cnt++;
-	ask(free_change(queue, QUEUE_ASKER_FRONT, QUEUE_CHANGE_START), join);
+	queue_changed(queue);
+	change = free_change(queue, QUEUE_ASKER_FRONT, QUEUE_CHANGE_START);
+	change->enabled = queue->enabled_said;
+	ask(change, join);
 	return 0;
 }
 
@@ -341,6 +362,31 @@ void device_queue_set_call(struct device *device, unsigned idx, int call_fd, str
 void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struct join *join)
 {
 	set_fd(device, idx, QUEUE_CHANGE_ERR, err_fd, join);
+}
+
+void device_queue_set_enabled(struct device *device, unsigned idx, bool enabled, struct join *join)
+{
+	struct queue_change *change;
+
+	CHECK(device->ops->serves_disabled);
+	if (!device_queue_running(device, idx) || device->queues[idx]->enabled_said == enabled)
+		return;
+	device->queues[idx]->enabled_said = enabled;
+	change = free_change(device->queues[idx], QUEUE_ASKER_FRONT, QUEUE_CHANGE_ENABLE);
+	change->enabled = enabled;
+	ask(change, join);
+}
+
+void device_tell_queues(struct device *device, struct join *join)
+{
+	const struct device_ops *ops = device->ops;
+
+	for (unsigned i = 0; i < device->queue_max; i++) {
+		if (!device_queue_running(device, i) ||
+		    (ops->queue_is_told && !ops->queue_is_told(device, i)))
+			continue;
+		ask(free_change(device->queues[i], QUEUE_ASKER_MODEL, QUEUE_CHANGE_MODEL), join);
+	}
 }
 
 void device_tune(struct device *device, const struct device_tuning *tuning, struct join *join)

@@ -25,6 +25,7 @@ int device_init(struct device *device, const struct device_ops *ops,
 		.ops = ops,
 		.offered = setup->features,
 		.queue_max = setup->queues,
+		.queue_cnt_said = setup->queue_cnt_said ? setup->queue_cnt_said : setup->queues,
 		.tuning = setup->tuning,
 		.worker_cnt = setup->worker_cnt,
 		.worker_shift = setup->worker_shift,
@@ -76,6 +77,29 @@ uint64_t device_features(const struct device *device)
 unsigned device_queue_max(const struct device *device)
 {
 	return device->queue_max;
+}
+
+uint64_t device_queue_cnt_said(const struct device *device)
+{
+	return device->queue_cnt_said;
+}
+
+bool device_serves_disabled(const struct device *device)
+{
+	return device->ops->serves_disabled;
+}
+
+bool device_takes_message(const struct device *device, enum device_message message)
+{
+	return device->ops->message && message < DEVICE_MESSAGE_MAX_;
+}
+
+int device_message(struct device *device, enum device_message message, uint64_t value,
+		   struct err *err)
+{
+	if (!device_takes_message(device, message))
+		return err_set(err, ENOSYS, "not for a %s", device->ops->kind);
+	return device->ops->message(device, message, value, err);
 }
 
 static const char *feature_name(const struct device *device, unsigned bit)

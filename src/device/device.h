@@ -66,6 +66,8 @@ struct device_queue_setup {
 	uint32_t base;
 	bool base_is_exact;
 	struct virtqueue_location where;
+	/* Of a device that serves disabled queues: false starts one; others only start enabled. */
+	bool enabled;
 	int kick_fd; /* -1: the driver never kicks, the queue is polled whatever the mode */
 	int call_fd; /* -1: none */
 	int err_fd;  /* -1: none */
@@ -80,6 +82,26 @@ uint32_t device_virtio_id(const struct device *device);
 uint64_t device_features(const struct device *device);
 /* Queues offered at most. */
 unsigned device_queue_max(const struct device *device);
+/* What GET_QUEUE_NUM is to be answered: queues, or for some kinds of device pairs of them. */
+uint64_t device_queue_cnt_said(const struct device *device);
+/*
+ * Does a queue that is started and disabled run (device_queue_setup.enabled)? If not, a disabled
+ * queue is a stopped one.
+ */
+bool device_serves_disabled(const struct device *device);
+
+/* What a front end may say to some kinds of device beside features and config space. */
+enum device_message {
+	DEVICE_MESSAGE_MTU,  /* value: the MTU that the guest is told */
+	DEVICE_MESSAGE_RARP, /* value: a MAC address in the first 6 bytes; announce it */
+	DEVICE_MESSAGE_MAX_,
+};
+
+/* Does the device take messages of that kind? Constant for life. */
+bool device_takes_message(const struct device *device, enum device_message message);
+/* 0, or -errno with text; -ENOSYS where none are taken. */
+int device_message(struct device *device, enum device_message message, uint64_t value,
+		   struct err *err);
 /*
  * Before queues start, or the same again at any time. -EINVAL with text that names the bits when
  * acked holds what was not offered or RING_PACKED without VERSION_1; -EBUSY while queues run. A
@@ -138,6 +160,13 @@ struct worker *device_queue_worker(const struct device *device, unsigned idx);
 /* Replace the call or err fd of a running queue (borrowed; -1 = none). Else: nothing. */
 void device_queue_set_call(struct device *device, unsigned idx, int call_fd, struct join *join);
 void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struct join *join);
+
+/*
+ * Of a device that serves disabled queues: a running queue is enabled or disabled. Disabled, when
+ * the join hears, nothing is in flight any more and ring memory is only touched after a kick. A
+ * queue that does not run: nothing to wait for.
+ */
+void device_queue_set_enabled(struct device *device, unsigned idx, bool enabled, struct join *join);
 
 /* What may change while queues run. */
 struct device_tuning {

@@ -88,6 +88,25 @@ struct device_ops {
 	/* rem is about to be freed: its counters are the queue's now. */
 	void (*remainder_retire)(struct device_remainder *rem);
 
+	/*
+	 * A queue that is started and disabled runs: the model is told, and gives back what it
+	 * holds. See queue.c, 5. Both or none.
+	 */
+	bool serves_disabled;
+	void (*queue_enable_on_worker)(struct device_queue *queue, bool enabled);
+	/* On the owner: what device_tell_queues() is for. May be NULL. */
+	void (*queue_told_on_worker)(struct device_queue *queue);
+	/* Is queue idx to be told? NULL: all are. One that waits for who tells must not be. */
+	bool (*queue_is_told)(const struct device *device, unsigned idx);
+	/*
+	 * Queue idx starts (it is not on a worker yet), has stopped, or was enabled or disabled.
+	 * Must not ask for changes other than by device_tell_queues(). May be NULL.
+	 */
+	void (*queue_changed)(struct device *device, unsigned idx);
+	/* See device_message(). NULL: none are taken. */
+	int (*message)(struct device *device, enum device_message message, uint64_t value,
+		       struct err *err);
+
 	/* Tables of counters, from 0 on. */
 	unsigned table_cnt;
 	void (*table)(unsigned idx, struct stat_table *table);
@@ -103,13 +122,19 @@ enum queue_change_kind {
 	QUEUE_CHANGE_CALL,
 	QUEUE_CHANGE_ERR,
 	QUEUE_CHANGE_TUNE,
+	QUEUE_CHANGE_ENABLE,
+	QUEUE_CHANGE_MODEL,
 };
 
-/* Each may have one change of a queue under way or in line: the front end, the operator's two. */
+/*
+ * Each may have one change of a queue under way or in line: the front end, the operator's two, the
+ * model.
+ */
 enum queue_asker {
 	QUEUE_ASKER_FRONT,
 	QUEUE_ASKER_MOVE,
 	QUEUE_ASKER_TUNE,
+	QUEUE_ASKER_MODEL,
 	QUEUE_ASKER_MAX_,
 };
 
@@ -125,6 +150,7 @@ struct queue_change {
 	int fd;              /* CALL, ERR: the new one */
 	struct gmem *memory; /* MEMORY; borrowed from the device */
 	struct device_tuning tuning;
+	bool enabled; /* START, ENABLE */
 	/* MOVE */
 	bool coming; /* it has left, and starts elsewhere */
 	struct device_remainder *remainder;
@@ -138,6 +164,7 @@ enum queue_waiting {
 	QUEUE_WAITING_NOTHING,
 	QUEUE_WAITING_DRAIN,  /* nothing is fetched any more */
 	QUEUE_WAITING_MEMORY, /* chains parsed under the old memory */
+	QUEUE_WAITING_QUIET,  /* as DRAIN, to be disabled */
 };
 
 /* Table "queue"; the rest of it is struct device_queue's starts and moves. */
@@ -159,8 +186,9 @@ struct device_queue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	char tag[DEVICE_TAG_BYTES];
 
 	/* control */
-	bool running; /* from a start that was accepted to the end of the stop */
-	bool lost;    /* no worker could take it, and its remainders are not in yet */
+	bool running;      /* from a start that was accepted to the end of the stop */
+	bool lost;         /* no worker could take it, and its remainders are not in yet */
+	bool enabled_said; /* what the owner was, or is about to be, told */
 	uint32_t base;
 	uint32_t size;       /* of the ring while running */
 	int kick_fd;         /* borrowed while running, else -1 */
@@ -181,6 +209,12 @@ struct device_queue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	struct queue_change *draining; /* acknowledged when what `waiting` says has come true */
 	enum queue_waiting waiting;
 	bool unfinished; /* the model: there is work that neither a kick nor the ring tells of */
+	/* Disabled queues of a device that serves them; see queue.c, 5. */
+	bool quiet;
+	bool kicked;      /* while quiet: the ring may be looked at */
+	bool kick_is_old; /* the next one that the kick fd tells of came before it was quiet */
+	bool kick_lost;   /* the kick fd is not watched: polled when enabled again */
+	uint64_t quiet_fetched;
 	struct poller poller;
 
 	/* the owner writes, anybody reads */
@@ -235,6 +269,7 @@ struct device {
 	char *name;
 	uint64_t offered;
 	unsigned queue_max;
+	uint64_t queue_cnt_said;
 	unsigned worker_shift;
 	unsigned table_cnt;
 	struct stat_table tables[DEVICE_TABLES_MAX];
@@ -265,6 +300,7 @@ struct device_setup {
 	const char *name;
 	uint64_t features; /* all that is offered */
 	unsigned queues;
+	uint64_t queue_cnt_said; /* 0: queues */
 	struct device_tuning tuning;
 	struct worker *const *workers;
 	unsigned worker_cnt;
@@ -299,7 +335,12 @@ void device_queue_change_on_worker(struct worker *worker, struct worker_call *ca
 /* view.c; control. Tables (DEVICE_TABLES_MAX at most) of devices with these ops; how many. */
 unsigned device_tables_init(const struct device_ops *ops, struct stat_table *tables);
 
-/* change.c; control. Ends a lost queue when its last remainder is in; the device may go with it. */
+/*
+ * change.c; control. Has every running queue's owner call queue_told_on_worker(). The model asks
+ * one at a time.
+ */
+void device_tell_queues(struct device *device, struct join *join);
+/* The same. Ends a lost queue when its last remainder is in; the device may go with it. */
 void device_queue_settle_lost(struct device_queue *queue);
 /* Is it on its way from a worker to another? */
 static inline bool device_queue_moving(const struct device_queue *queue)
@@ -325,17 +366,24 @@ static inline void device_queue_poll_end(struct device_queue *queue)
 		device_queue_settle_on_worker(queue);
 }
 
+/* Does it wait for all that is in flight? */
+static inline bool device_queue_drains(const struct device_queue *queue)
+{
+	return unlikely(queue->waiting == QUEUE_WAITING_DRAIN ||
+			queue->waiting == QUEUE_WAITING_QUIET);
+}
+
 /* May the model fetch? */
 static inline bool device_queue_may_fetch(const struct device_queue *queue)
 {
-	return likely(queue->waiting != QUEUE_WAITING_DRAIN);
+	return !device_queue_drains(queue) && likely(!queue->quiet || queue->kicked);
 }
 
 /* The model, after its bursts: a call that is due. Nothing is held back of a queue that drains. */
 static inline void device_queue_notify(struct device_queue *queue, unsigned given_back,
 				       uint64_t now_ns)
 {
-	if (unlikely(!device_queue_may_fetch(queue)))
+	if (device_queue_drains(queue))
 		virtqueue_notify(queue->vq);
 	else if (given_back || virtqueue_held_until_ns(queue->vq))
 		virtqueue_notify_burst(queue->vq, now_ns);

@@ -16,8 +16,15 @@
  *    chain, iovec block or storage operation is left then.
  * 4. To leave for another worker nothing is waited for: what is outstanding stays here as a
  *    remainder (remainder.c), and the ring goes with what the driver is owed said.
+ * 5. Some devices have queues that run while they are disabled (ops->serves_disabled). A front end
+ *    may disable a queue and then free its memory without another word, so one that was disabled
+ *    is quiet: when that is acknowledged nothing is in flight, kicks are armed, and the ring is
+ *    looked at only after a kick, whatever the mode, until the model finds nothing more. The kick
+ *    fd is watched anew, and is never read: if it tells of kicks before that, its first event is
+ *    an old one and not followed. A queue without a kick fd is left alone. Moves do not touch it.
  */
 #include <errno.h>
+#include <poll.h>
 
 #include "base/log.h"
 #include "device/device_priv.h"
@@ -43,11 +50,30 @@ static struct chain_pool *chain_pool_of_worker(struct worker *worker)
 static enum poll_mode poll_mode_of(const struct device_queue *queue,
 				   const struct device_tuning *tuning)
 {
-	return queue->kick_fd < 0 ? POLL_MODE_ALWAYS : tuning->poll_mode;
+	if (queue->quiet)
+		return POLL_MODE_NEVER;
+	return queue->kick_fd < 0 || queue->kick_lost ? POLL_MODE_ALWAYS : tuning->poll_mode;
+}
+
+static bool kick_is_pending(const struct device_queue *queue)
+{
+	struct pollfd kick = {.fd = queue->kick_fd, .events = POLLIN};
+
+	/* Nothing but an eventfd is watched, so this cannot hang. */
+	return queue->kick_fd >= 0 && poll(&kick, 1, 0) > 0 && kick.revents & POLLIN;
+}
+
+/* What is true of a queue that comes, or becomes quiet: its kick fd is about to be watched anew. */
+static void init_quiet(struct device_queue *queue, bool kicked)
+{
+	queue->kicked = kicked;
+	queue->kick_is_old = queue->quiet && kick_is_pending(queue);
+	queue->kick_lost = false;
+	queue->quiet_fetched = virtqueue_stats(queue->vq)->fetched;
 }
 
 static int come_on_worker(struct device_queue *queue, struct worker *worker,
-			  const struct device_tuning *tuning)
+			  const struct device_tuning *tuning, bool starts)
 {
 	const struct device *device = queue->device;
 	struct err err = ERR_INIT;
@@ -58,6 +84,7 @@ static int come_on_worker(struct device_queue *queue, struct worker *worker,
 		return -ENOMEM;
 	queue->waiting = QUEUE_WAITING_NOTHING;
 	queue->unfinished = false;
+	init_quiet(queue, starts);
 	queue->poller = (struct poller){
 		.ops = device->ops->poller_ops,
 		.mode = poll_mode_of(queue, tuning),
@@ -70,8 +97,11 @@ static int come_on_worker(struct device_queue *queue, struct worker *worker,
 			  err.text);
 		return status;
 	}
+	if (device->ops->serves_disabled)
+		device->ops->queue_enable_on_worker(queue, !queue->quiet);
 	virtqueue_set_coalesce(queue->vq, &tuning->coalesce);
-	virtqueue_disarm(queue->vq);
+	if (!queue->quiet)
+		virtqueue_disarm(queue->vq);
 	worker_poller_add(worker, &queue->poller);
 	status = worker_poller_set_kick(&queue->poller, queue->kick_fd);
 	if (status) {
@@ -107,6 +137,18 @@ static void leave_on_worker(struct device_queue *queue, struct worker *worker,
 	acknowledge(change, 0);
 }
 
+static void become_quiet(struct device_queue *queue, const struct device_tuning *tuning)
+{
+	virtqueue_notify(queue->vq);
+	queue->quiet = true;
+	init_quiet(queue, false);
+	worker_poller_set_mode(&queue->poller, POLL_MODE_NEVER, tuning->poll_max_ns);
+	if (worker_poller_set_kick(&queue->poller, queue->kick_fd))
+		queue->kick_lost = true;
+	/* What is there already is looked at with the next kick, or when it is enabled. */
+	(void)virtqueue_arm(queue->vq);
+}
+
 void device_queue_settle_on_worker(struct device_queue *queue)
 {
 	struct queue_change *change = queue->draining;
@@ -116,6 +158,10 @@ void device_queue_settle_on_worker(struct device_queue *queue)
 		acknowledge(change, 0);
 	} else if (queue->waiting == QUEUE_WAITING_DRAIN && !virtqueue_in_flight(queue->vq)) {
 		stop_on_worker(queue, change);
+	} else if (queue->waiting == QUEUE_WAITING_QUIET && !virtqueue_in_flight(queue->vq)) {
+		queue->waiting = QUEUE_WAITING_NOTHING;
+		become_quiet(queue, &change->tuning);
+		acknowledge(change, 0);
 	}
 }
 
@@ -126,6 +172,25 @@ static void wait_on_worker(struct device_queue *queue, struct queue_change *chan
 	queue->waiting = waiting;
 	worker_poller_wake(&queue->poller);
 	device_queue_settle_on_worker(queue);
+}
+
+static void enable_on_worker(struct device_queue *queue, struct queue_change *change)
+{
+	const struct device_tuning *tuning = &change->tuning;
+
+	if (!change->enabled) {
+		queue->device->ops->queue_enable_on_worker(queue, false);
+		virtqueue_notify(queue->vq);
+		wait_on_worker(queue, change, QUEUE_WAITING_QUIET);
+		return;
+	}
+	queue->quiet = false;
+	queue->device->ops->queue_enable_on_worker(queue, true);
+	virtqueue_disarm(queue->vq);
+	worker_poller_set_mode(&queue->poller, poll_mode_of(queue, tuning), tuning->poll_max_ns);
+	worker_poller_wake(&queue->poller);
+	virtqueue_notify(queue->vq);
+	acknowledge(change, 0);
 }
 
 static void tune_on_worker(struct device_queue *queue, const struct device_tuning *tuning)
@@ -143,11 +208,12 @@ void device_queue_change_on_worker(struct worker *worker, struct worker_call *ca
 
 	switch (change->kind) {
 	case QUEUE_CHANGE_START:
-		acknowledge(change, come_on_worker(queue, worker, &change->tuning));
+		queue->quiet = !change->enabled;
+		acknowledge(change, come_on_worker(queue, worker, &change->tuning, true));
 		break;
 	case QUEUE_CHANGE_MOVE:
 		if (change->coming)
-			acknowledge(change, come_on_worker(queue, worker, &change->tuning));
+			acknowledge(change, come_on_worker(queue, worker, &change->tuning, false));
 		else
 			leave_on_worker(queue, worker, change);
 		break;
@@ -177,30 +243,58 @@ void device_queue_change_on_worker(struct worker *worker, struct worker_call *ca
 		tune_on_worker(queue, &change->tuning);
 		acknowledge(change, 0);
 		break;
+	case QUEUE_CHANGE_ENABLE:
+		enable_on_worker(queue, change);
+		break;
+	case QUEUE_CHANGE_MODEL:
+		queue->device->ops->queue_told_on_worker(queue);
+		acknowledge(change, 0);
+		break;
 	}
+}
+
+/* A kick was followed until the model found nothing: but look again before the next is waited for. */
+static bool quiet_prepare_sleep(struct device_queue *queue)
+{
+	uint64_t fetched = virtqueue_stats(queue->vq)->fetched;
+	bool avail;
+
+	if (!queue->kicked)
+		return false;
+	virtqueue_notify(queue->vq);
+	avail = virtqueue_arm(queue->vq);
+	/* Some models take nothing from a disabled queue. */
+	queue->kicked = avail && fetched != queue->quiet_fetched;
+	queue->quiet_fetched = fetched;
+	return queue->kicked;
 }
 
 bool device_queue_prepare_sleep(struct poller *poller)
 {
 	struct device_queue *queue = container_of(poller, struct device_queue, poller);
 
+	if (unlikely(queue->quiet) && !device_queue_drains(queue))
+		return quiet_prepare_sleep(queue);
 	/*
 	 * A queue that is never polled sleeps after each burst: only a deadline lets a call wait
 	 * there (next_deadline). One that is polled has found nothing for a while: no more to come.
 	 */
-	if (poller->mode != POLL_MODE_NEVER || !device_queue_may_fetch(queue))
+	if (poller->mode != POLL_MODE_NEVER || device_queue_drains(queue))
 		virtqueue_notify(queue->vq);
 	if (queue->unfinished)
 		return true;
 	/* A queue that drains is woken by its completions; its kicks are of no interest. */
-	if (!device_queue_may_fetch(queue))
+	if (device_queue_drains(queue))
 		return false;
 	return virtqueue_arm(queue->vq);
 }
 
 void device_queue_cancel_sleep(struct poller *poller)
 {
-	virtqueue_disarm(container_of(poller, struct device_queue, poller)->vq);
+	struct device_queue *queue = container_of(poller, struct device_queue, poller);
+
+	if (!queue->quiet)
+		virtqueue_disarm(queue->vq);
 }
 
 uint64_t device_queue_next_deadline(struct poller *poller)
@@ -213,4 +307,10 @@ void device_queue_kicked(struct poller *poller)
 	struct device_queue *queue = container_of(poller, struct device_queue, poller);
 
 	stat_inc(&virtqueue_stats_mutable(queue->vq)->kicks);
+	if (likely(!queue->quiet))
+		return;
+	if (queue->kick_is_old)
+		queue->kick_is_old = false;
+	else
+		queue->kicked = true;
 }

@@ -9,6 +9,7 @@
 #ifndef PARIO_FLOW_CHECKSUM_H
 #define PARIO_FLOW_CHECKSUM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +23,11 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t len, bool odd);
  * of guest memory is read once. *odd is carried from call to call.
  */
 uint64_t checksum_add_iov(uint64_t sum, struct iov_cursor *cursor, size_t len, bool *odd);
-/* As it is stored in a header (memory order). */
+/*
+ * Folded to 16 bits and complemented: what is stored in a header (memory order), but that UDP
+ * stores 0xffff for 0. 0: the sum was of data with a right checksum in it. Of a partial checksum
+ * the field holds the complement of this.
+ */
 uint16_t checksum_fold(uint64_t sum);
 /*
  * Sum of the pseudo header of the IP header at d->l3_offset, for l4_bytes of the protocol: not

@@ -32,13 +32,16 @@
 enum dissect_l3 { DISSECT_L3_OTHER, DISSECT_L3_IPV4, DISSECT_L3_IPV6 };
 enum dissect_l4 { DISSECT_L4_NONE, DISSECT_L4_TCP, DISSECT_L4_UDP };
 
-/* Offsets count from the destination MAC address; 0: there is no such layer, or it is cut off. */
+/*
+ * Offsets count from the destination MAC address; 0: there is no such layer, or it is cut off.
+ * Where l4 is not NONE its header lies within ip_bytes, which is not 0 then.
+ */
 struct dissection {
-	uint16_t ether_type; /* behind all tags, host byte order */
+	uint32_t ip_bytes;   /* IPv4: total length; IPv6: 40 + payload length (0: jumbogram) */
+	uint16_t ether_type; /* behind all tags, host byte order; 0: cut off */
 	uint16_t l3_offset;  /* of the IP header that is whole and sane, else 0 */
 	uint16_t l4_offset;  /* of a TCP or UDP header that is whole and no fragment's, else 0 */
 	uint16_t payload_offset; /* behind that header, else 0 */
-	uint16_t ip_bytes;       /* IPv4: total length; IPv6: 40 + payload length (0: jumbogram) */
 	uint8_t l3;              /* enum dissect_l3 */
 	uint8_t l4;              /* enum dissect_l4 */
 	uint8_t ip_proto;        /* of what follows IP and its extension headers */

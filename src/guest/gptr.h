@@ -116,6 +116,13 @@ static ALWAYS_INLINE void gptr_copy_in(void *dst, const void GUEST *src, size_t 
 	fence_compiler();
 }
 
+/* From one guest to another: what is not judged is read here, and nowhere else. */
+static ALWAYS_INLINE void gptr_copy(void GUEST *dst, const void GUEST *src, size_t len)
+{
+	GPTR_BEFORE_LOAD();
+	memcpy((void *)gptr_to_hva(dst), (const void *)gptr_to_hva(src), len);
+}
+
 static ALWAYS_INLINE void gptr_copy_out(void GUEST *dst, const void *src, size_t len)
 {
 	memcpy((void *)gptr_to_hva(dst), src, len);

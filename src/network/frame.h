@@ -13,8 +13,8 @@
  * 2. refs is a plain counter of the sender's worker. netport_send() takes a reference for each
  *    receiver that has to do with the frame later; the sender holds one of its own around the call.
  *    At 0 the frame's memory is the sender's again (frame_source.returned).
- * 3. A receiver on another worker never touches refs: it gives the reference back through a ring
- *    (fabric.h), and the sender's worker counts.
+ * 3. A receiver on another worker never touches refs, nor looks at the source: it gives the
+ *    reference back through a ring (fabric.h), and the sender's worker counts.
  */
 #ifndef PARIO_NETWORK_FRAME_H
 #define PARIO_NETWORK_FRAME_H
@@ -59,10 +59,11 @@ struct frame_source {
 #define FRAME_PLAIN_BYTES 12
 
 struct frame {
-	struct frame_source *source;
-	const struct iovec *iov; /* what follows head; hva, of guest memory if a guest sends */
-	uint32_t refs;           /* the sender's worker alone */
-	uint32_t bytes;          /* all of it: head and what iov holds */
+	struct frame_source *source; /* read on the sender's worker alone, which may change it */
+	const struct iovec *iov;     /* what follows head; hva, of guest memory if a guest sends */
+	struct exchange *exchange;   /* of the sender's worker; set by netport_send() */
+	uint32_t refs;               /* the sender's worker alone */
+	uint32_t bytes;              /* all of it: head and what iov holds */
 	uint16_t iov_cnt;
 	uint16_t head_bytes; /* at least ETHER_HEADER_BYTES, with its tag if it has one */
 	uint32_t hash;       /* netport_send(): of the flow; only if `hashed` */

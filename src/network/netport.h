@@ -99,6 +99,8 @@ struct netport_stats {
 	uint64_t drop_no_queue;    /* the receiver has no queue that runs */
 	uint64_t drop_inbox_full;  /* its worker does not keep up */
 	uint64_t drop_egress_vlan; /* a VLAN that the receiver does not carry (locked address) */
+	uint64_t learn_refused; /* addresses of the port that the table or its limit had no room for
+				 */
 };
 extern const struct stat_row netport_stat_rows[];
 extern const unsigned netport_stat_row_cnt;
@@ -120,8 +122,8 @@ void netport_set_vlans(struct netport *port, const struct netport_vlans *vlans, 
 void netport_set_lock(struct netport *port, bool mac_lock, const uint8_t *mac, struct join *join);
 /*
  * The replica of worker i gives frames to rings[i] from then on (capture.h), or to none if rings is
- * NULL. The array is read before this returns; the rings are borrowed until others, or none, are
- * there in their place. A port has none when it is closed.
+ * NULL; one such change at a time. Array and rings are borrowed until others, or none, are there in
+ * their place. Cannot fail. A port has none when it is closed.
  */
 struct capture_ring;
 void netport_set_capture(struct netport *port, struct capture_ring *const *rings,
@@ -141,12 +143,28 @@ void netport_queue_close(struct netport_queue *queue);
 void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
 		  unsigned cnt, uint64_t now_ns);
 
-/* How a receiver has to change the first bytes of a frame: pure. */
-enum netport_tag_edit { NETPORT_TAG_KEEP, NETPORT_TAG_PUSH, NETPORT_TAG_POP };
-enum netport_tag_edit netport_tag_edit(const struct netport *port, const struct frame *frame);
+/* How a receiver has to change the first bytes of a frame. */
+enum netport_tag_edit {
+	NETPORT_TAG_KEEP,
+	NETPORT_TAG_PUSH,
+	NETPORT_TAG_POP,
+	NETPORT_TAG_SET, /* it has a priority tag (VLAN 0) but belongs to a VLAN: same length */
+};
+enum netport_tag_edit netport_tag_edit_vlan(const struct netport *port, const struct frame *frame);
+
+/* Any worker. */
+static inline enum netport_tag_edit netport_tag_edit(const struct netport *port,
+						     const struct frame *frame)
+{
+	if (likely(frame->vlan == 0))
+		return NETPORT_TAG_KEEP;
+	return netport_tag_edit_vlan(port, frame);
+}
+
 /*
- * The first bytes as the receiver sees them, into out (FRAME_HEAD_BYTES + ETHER_TAG_BYTES): head,
- * with a tag pushed or popped. Returns how many; the difference to head_bytes moves offsets.
+ * Pure. The first bytes as the receiver sees them, into out (FRAME_HEAD_BYTES + ETHER_TAG_BYTES):
+ * head, with a tag pushed, popped or set. Returns how many; the difference to head_bytes moves
+ * offsets.
  */
 unsigned netport_edit_head(const struct frame *frame, enum netport_tag_edit edit, uint8_t *out);
 

@@ -19,6 +19,7 @@ struct netswitch;
 
 #define NETSWITCH_MAC_TABLE_MIN 16
 #define NETSWITCH_MAC_TABLE_MAX 65536
+#define NETSWITCH_VLAN_ANY 4095
 
 struct netswitch_options {
 	const char *name;
@@ -31,7 +32,10 @@ struct netswitch_options {
 /* 0 or -EINVAL / -ENOMEM with text. The fabric is borrowed. */
 int netswitch_new(const struct netswitch_options *options, struct fabric *fabric,
 		  struct netswitch **out, struct err *err);
-/* No port is left; closed(arg) runs when no worker knows it any more. NULL is allowed. */
+/*
+ * No port is left, or those that are have been told to close. closed(arg) runs when no worker knows
+ * it any more, which may be from within. NULL is allowed.
+ */
 void netswitch_free(struct netswitch *sw, void (*closed)(void *arg), void *arg);
 const char *netswitch_name(const struct netswitch *sw);
 unsigned netswitch_port_cnt(const struct netswitch *sw);
@@ -39,7 +43,7 @@ unsigned netswitch_port_cnt(const struct netswitch *sw);
 /* One row of the forwarding table, for people. */
 struct netswitch_mac {
 	uint8_t mac[6];
-	uint16_t vlan;
+	uint16_t vlan; /* NETSWITCH_VLAN_ANY: locked in every VLAN */
 	char port[64];
 	bool locked;
 	uint32_t age_s;

@@ -19,13 +19,18 @@ int features_get(struct session *s, struct message *m, struct err *err)
 	return 0;
 }
 
+bool features_are_new(const struct session *s)
+{
+	return !session_serving(s) && (message_u64(&s->in) & ~PROTOCOL_BIT) != s->features;
+}
+
 int features_set(struct session *s, struct message *m, struct err *err)
 {
 	uint64_t said = message_u64(m);
 	uint64_t acked = said & ~PROTOCOL_BIT;
 	int ret;
 
-	if (session_running(s)) {
+	if (session_serving(s)) {
 		if (acked == s->features)
 			return 0;
 		return err_set(err, EBUSY,
@@ -45,11 +50,23 @@ int features_set(struct session *s, struct message *m, struct err *err)
 	return 0;
 }
 
+/* Constant for a device, so that every reconnect finds the same. */
+static uint64_t protocol_offered(const struct session *s)
+{
+	uint64_t offered = WIRE_PF_OFFERED;
+
+	if (device_takes_message(s->device, DEVICE_MESSAGE_MTU))
+		offered |= WIRE_PF_BIT(WIRE_PF_MTU);
+	if (device_takes_message(s->device, DEVICE_MESSAGE_RARP))
+		offered |= WIRE_PF_BIT(WIRE_PF_RARP);
+	return offered;
+}
+
 int features_get_protocol(struct session *s, struct message *m, struct err *err)
 {
 	(void)m;
 	(void)err;
-	session_reply_u64(s, WIRE_PF_OFFERED);
+	session_reply_u64(s, protocol_offered(s));
 	return 0;
 }
 
@@ -57,11 +74,12 @@ int features_get_protocol(struct session *s, struct message *m, struct err *err)
 int features_set_protocol(struct session *s, struct message *m, struct err *err)
 {
 	uint64_t acked = message_u64(m);
+	uint64_t offered = protocol_offered(s);
 
-	if (acked & ~WIRE_PF_OFFERED)
+	if (acked & ~offered)
 		return err_set(err, EINVAL,
 			       "0x%" PRIx64 " holds 0x%" PRIx64 ", which was not offered", acked,
-			       acked & ~WIRE_PF_OFFERED);
+			       acked & ~offered);
 	s->protocol_features = acked;
 	return 0;
 }
@@ -88,8 +106,18 @@ int features_get_queue_cnt(struct session *s, struct message *m, struct err *err
 {
 	(void)m;
 	(void)err;
-	session_reply_u64(s, device_queue_max(s->device));
+	session_reply_u64(s, device_queue_cnt_said(s->device));
 	return 0;
+}
+
+int features_set_mtu(struct session *s, struct message *m, struct err *err)
+{
+	return device_message(s->device, DEVICE_MESSAGE_MTU, message_u64(m), err);
+}
+
+int features_send_rarp(struct session *s, struct message *m, struct err *err)
+{
+	return device_message(s->device, DEVICE_MESSAGE_RARP, message_u64(m), err);
 }
 
 int features_get_status(struct session *s, struct message *m, struct err *err)

@@ -33,9 +33,18 @@ bool session_running(const struct session *s)
 	return false;
 }
 
+bool session_serving(const struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++) {
+		if (device_queue_running(s->device, i) && s->vrings[i].enabled)
+			return true;
+	}
+	return false;
+}
+
 static unsigned session_phase(const struct session *s)
 {
-	if (session_running(s))
+	if (session_serving(s))
 		return PHASE_RUNNING;
 	return s->has_features ? PHASE_READY : PHASE_FRESH;
 }
@@ -91,6 +100,10 @@ static void step_quiesce(struct session *s)
 		vrings_stop_all(s);
 	else if (s->row->rings == RINGS_NAMED_QUIESCE)
 		vring_stop(s, s->ring);
+	else if (s->row->rings == RINGS_NAMED_IDLE)
+		vring_end_idling(s, s->ring);
+	else if (s->row->rings == RINGS_IDLE_QUIESCE && features_are_new(s))
+		vrings_end_idling(s);
 }
 
 static void step_handle(struct session *s)
@@ -229,7 +242,7 @@ static void session_accept(struct session *s)
 	s->row = table_row(s->in.header.request);
 	s->refusal = table_judge(s->row, &s->in, &facts, &s->ring, &s->failure);
 	if (!s->refusal && s->row->rings == RINGS_NAMED_IDLE &&
-	    device_queue_running(s->device, s->ring)) {
+	    device_queue_running(s->device, s->ring) && !vring_idles(s, s->ring)) {
 		s->refusal = REFUSAL_RING;
 		err_set(&s->failure, EBUSY, "ring %u runs; it has to be stopped before", s->ring);
 	}

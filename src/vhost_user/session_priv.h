@@ -15,7 +15,11 @@
  *    are started. So a ring starts by state, whichever message was the last that it needed:
  *    location, size, kick message, enabled, features, memory with the ring in it.
  * 3. A ring's two states are independent: `kicked` (started by SET_VRING_KICK, stopped by
- *    GET_VRING_BASE) and `enabled`. It runs on the device when both are there.
+ *    GET_VRING_BASE) and `enabled`. It runs on the device when both are there. Of a device that
+ *    serves disabled rings (net) one that is only started runs, too, as a disabled queue. Some
+ *    front ends never stop such a ring: they disable it, free its memory, and set it up anew. So
+ *    a disabled ring that gets a new size, base or location is stopped for it, and does not run
+ *    again before it is kicked or enabled (`idles`).
  * 4. A ring that the device stopped gives its base back, which is exact; it goes on from there
  *    unless SET_VRING_BASE says otherwise.
  * 5. Descriptors of a ring are the session's and lent to the device while the ring runs, so a ring
@@ -58,6 +62,7 @@ struct vring {
 	bool has_answered_base;
 	bool kicked;
 	bool enabled;
+	bool idles;     /* may run while disabled, if the device serves that */
 	bool uncovered; /* stopped because memory does not hold it any more */
 	bool changed;   /* this message may have made it startable */
 	bool stopping;  /* its base is to be fetched */
@@ -172,8 +177,13 @@ void session_reply_u64(struct session *s, uint64_t value);
 void session_fail(struct session *s, const struct err *why);
 /* A warning about what the front end did, under its endpoint's limit. */
 void session_log(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Some ring runs. */
+/* Some ring runs, disabled or not. */
 bool session_running(const struct session *s);
+/* Some enabled ring runs. */
+bool session_serving(const struct session *s);
+
+/* features.c: does the message, SET_FEATURES, say something new while no enabled ring runs? */
+bool features_are_new(const struct session *s);
 
 /* memory.c */
 void memory_give(struct session *s);
@@ -194,6 +204,11 @@ void vrings_start_wanted(struct session *s);
 /* Something that all rings depend on has changed. */
 void vrings_changed(struct session *s);
 void vrings_enable_all(struct session *s, bool enabled);
+/* Does it run, and is it disabled? */
+bool vring_idles(const struct session *s, unsigned idx);
+/* If it does it is stopped, until it is kicked or enabled. */
+void vring_end_idling(struct session *s, unsigned idx);
+void vrings_end_idling(struct session *s);
 /* All stop until their next kick message. */
 void vrings_halt(struct session *s);
 /* Back to rings that were never set up; err_fd and the last answered base stay. */

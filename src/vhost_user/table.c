@@ -39,7 +39,8 @@ static const struct request_row table_rows[] = {
 			       .handle = features_set,
 			       BYTES(8),
 			       .phases = PHASE_ANY,
-			       .feature = NO_FEATURE},
+			       .feature = NO_FEATURE,
+			       .rings = RINGS_IDLE_QUIESCE},
 	[WIRE_SET_OWNER] = {.name = "SET_OWNER",
 			    .handle = features_set_owner,
 			    .phases = PHASE_ANY,
@@ -133,8 +134,21 @@ static const struct request_row table_rows[] = {
 				   .phases = PHASE_ANY,
 				   .feature = NO_FEATURE,
 				   .ring = RING_FIELD_STATE},
-	[WIRE_SEND_RARP] = UNSUPPORTED("SEND_RARP", WIRE_PF_RARP, REPLY_ACK),
-	[WIRE_NET_SET_MTU] = UNSUPPORTED("NET_SET_MTU", WIRE_PF_MTU, REPLY_ACK),
+	/* Offered for devices that take it; refused, others learn where the guest is by its frames.
+	 */
+	[WIRE_SEND_RARP] = {.name = "SEND_RARP",
+			    .handle = features_send_rarp,
+			    BYTES(8),
+			    .phases = PHASE_ANY,
+			    .feature = WIRE_PF_RARP,
+			    .failure = FAILURE_IGNORED},
+	/* Refused, the MTU stays what it was, which is no reason to cut a guest off. */
+	[WIRE_NET_SET_MTU] = {.name = "NET_SET_MTU",
+			      .handle = features_set_mtu,
+			      BYTES(8),
+			      .phases = PHASE_ANY,
+			      .feature = WIRE_PF_MTU,
+			      .failure = FAILURE_IGNORED},
 	/* Refused, it only means that config changes are not heard of. */
 	[WIRE_SET_BACKEND_REQ_FD] = {.name = "SET_BACKEND_REQ_FD",
 				     .handle = backchannel_set,

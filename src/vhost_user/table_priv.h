@@ -45,9 +45,10 @@ enum ring_field {
 /* What must be true of rings before the handler runs. */
 enum ring_rule {
 	RINGS_AS_THEY_ARE,
-	RINGS_NAMED_IDLE,    /* refused while the ring runs */
+	RINGS_NAMED_IDLE,    /* refused while the ring runs; stopped if it does so disabled */
 	RINGS_NAMED_QUIESCE, /* it is stopped and drained; it starts again by its state */
 	RINGS_ALL_QUIESCE,   /* all are */
+	RINGS_IDLE_QUIESCE,  /* those that run disabled are, if the features are new */
 };
 
 /* Row 2 above: without an ack, does a failure end the session? */
@@ -115,5 +116,6 @@ request_handler memory_set_table, memory_add, memory_remove, memory_get_slots;
 request_handler vring_set_size, vring_set_location, vring_set_base, vring_get_base;
 request_handler vring_set_kick, vring_set_call, vring_set_err, vring_set_enable;
 request_handler config_get, config_set, backchannel_set;
+request_handler features_set_mtu, features_send_rarp;
 
 #endif

@@ -55,6 +55,25 @@ void vrings_stop_all(struct session *s)
 		vring_stop(s, i);
 }
 
+bool vring_idles(const struct session *s, unsigned idx)
+{
+	return device_queue_running(s->device, idx) && !s->vrings[idx].enabled;
+}
+
+void vring_end_idling(struct session *s, unsigned idx)
+{
+	if (!vring_idles(s, idx))
+		return;
+	s->vrings[idx].idles = false;
+	vring_stop(s, idx);
+}
+
+void vrings_end_idling(struct session *s)
+{
+	for (unsigned i = 0; i < s->vring_cnt; i++)
+		vring_end_idling(s, i);
+}
+
 /* The ring has stopped: its base is what the device says. */
 static void vring_collect(struct session *s, unsigned idx)
 {
@@ -117,8 +136,10 @@ void vrings_uncover(struct session *s, const struct gmem *memory)
 
 static bool vring_wanted(const struct session *s, const struct vring *r)
 {
-	if (!r->kicked || !r->enabled || !r->has_location || r->size == 0 || !s->has_features ||
-	    !s->memory || s->memory->row_cnt == 0)
+	if (!r->kicked || !r->has_location || r->size == 0 || !s->has_features || !s->memory ||
+	    s->memory->row_cnt == 0)
+		return false;
+	if (!r->enabled && !(r->idles && device_serves_disabled(s->device)))
 		return false;
 	return !r->uncovered || vring_is_covered(s, r, s->memory);
 }
@@ -140,11 +161,22 @@ void vrings_changed(struct session *s)
 		s->vrings[i].changed = true;
 }
 
+static void vring_enable(struct session *s, unsigned idx, bool enabled)
+{
+	struct vring *r = &s->vrings[idx];
+
+	if (device_serves_disabled(s->device)) {
+		r->idles = device_queue_running(s->device, idx);
+		device_queue_set_enabled(s->device, idx, enabled, &s->join);
+	}
+	r->enabled = enabled;
+	r->changed = true;
+}
+
 void vrings_enable_all(struct session *s, bool enabled)
 {
 	for (unsigned i = 0; i < s->vring_cnt; i++)
-		s->vrings[i].enabled = enabled;
-	vrings_changed(s);
+		vring_enable(s, i, enabled);
 }
 
 static int vring_start(struct session *s, unsigned idx, struct err *err)
@@ -155,6 +187,7 @@ static int vring_start(struct session *s, unsigned idx, struct err *err)
 		.base = r->base,
 		.base_is_exact = r->base_is_exact,
 		.where = r->where,
+		.enabled = r->enabled,
 		.kick_fd = r->kick_fd,
 		.call_fd = r->call_fd,
 		.err_fd = r->err_fd,
@@ -221,6 +254,17 @@ void vrings_forget(struct session *s)
 
 /* Messages */
 
+/*
+ * The front end sets a ring up. One that is disabled may be one that it never stopped, and the rest
+ * of what was said of it may be stale: it does not run before it is kicked or enabled.
+ */
+static void vring_set_up(struct vring *r)
+{
+	r->changed = true;
+	if (!r->enabled)
+		r->idles = false;
+}
+
 int vring_set_size(struct session *s, struct message *m, struct err *err)
 {
 	struct wire_vring_state state;
@@ -230,7 +274,7 @@ int vring_set_size(struct session *s, struct message *m, struct err *err)
 		return err_set(err, EINVAL, "ring %u: size %u, must be 1 to %u", s->ring, state.num,
 			       VIRTQUEUE_SIZE_MAX);
 	s->vrings[s->ring].size = state.num;
-	s->vrings[s->ring].changed = true;
+	vring_set_up(&s->vrings[s->ring]);
 	return 0;
 }
 
@@ -249,7 +293,7 @@ int vring_set_location(struct session *s, struct message *m, struct err *err)
 	r->where.device_uva = loc.used_uva;
 	r->has_location = true;
 	r->uncovered = false;
-	r->changed = true;
+	vring_set_up(r);
 	return 0;
 }
 
@@ -264,7 +308,7 @@ int vring_set_base(struct session *s, struct message *m, struct err *err)
 	r->has_base = true;
 	/* User-Mode Linux says 0 for a fresh packed ring; our own answer means what it says. */
 	r->base_is_exact = r->has_answered_base && r->answered_base == state.num;
-	r->changed = true;
+	vring_set_up(r);
 	return 0;
 }
 
@@ -329,6 +373,7 @@ int vring_set_kick(struct session *s, struct message *m, struct err *err)
 	fdio_close(&r->kick_fd);
 	r->kick_fd = fd;
 	r->kicked = true;
+	r->idles = true;
 	r->changed = true;
 	return 0;
 }
@@ -392,7 +437,6 @@ int vring_set_enable(struct session *s, struct message *m, struct err *err)
 	message_copy(m, &state, sizeof(state));
 	if (state.num > 1)
 		return err_set(err, EINVAL, "ring %u: %u, must be 0 or 1", s->ring, state.num);
-	s->vrings[s->ring].enabled = state.num;
-	s->vrings[s->ring].changed = true;
+	vring_enable(s, s->ring, state.num);
 	return 0;
 }

@@ -95,7 +95,7 @@ enum wire_protocol_feature {
 	WIRE_PF_MAX_,
 };
 
-/* What this back end offers of them. Constant, so that every reconnect finds the same. */
+/* What this back end offers of them for any device; constant, as features_get_protocol() is. */
 #define WIRE_PF_BIT(bit) (UINT64_C(1) << (bit))
 #define WIRE_PF_OFFERED                                                                 \
 	(WIRE_PF_BIT(WIRE_PF_MQ) | WIRE_PF_BIT(WIRE_PF_REPLY_ACK) |                     \

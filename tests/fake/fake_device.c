@@ -39,6 +39,7 @@ struct held {
 struct device {
 	const char *name;
 	unsigned queue_cnt;
+	bool is_net;
 	uint64_t acked;
 	bool has_acked;
 	uint8_t written; /* config byte 32 */
@@ -77,6 +78,11 @@ struct device *fake_device_new(const char *name, unsigned queues)
 		device->queues[i].setup.err_fd = -1;
 	}
 	return device;
+}
+
+void fake_device_be_net(struct device *device)
+{
+	device->is_net = true;
 }
 
 static void misuse(struct device *device, const char *what)
@@ -280,8 +286,7 @@ const char *device_name(const struct device *device)
 
 uint32_t device_virtio_id(const struct device *device)
 {
-	(void)device;
-	return 2;
+	return device->is_net ? 1 : 2;
 }
 
 uint64_t device_features(const struct device *device)
@@ -293,6 +298,33 @@ uint64_t device_features(const struct device *device)
 unsigned device_queue_max(const struct device *device)
 {
 	return device->queue_cnt;
+}
+
+uint64_t device_queue_cnt_said(const struct device *device)
+{
+	return device->is_net ? device->queue_cnt / 2 : device->queue_cnt;
+}
+
+bool device_serves_disabled(const struct device *device)
+{
+	return device->is_net;
+}
+
+bool device_takes_message(const struct device *device, enum device_message message)
+{
+	return device->is_net && message < DEVICE_MESSAGE_MAX_;
+}
+
+int device_message(struct device *device, enum device_message message, uint64_t value,
+		   struct err *err)
+{
+	record_next(device);
+	record(device, "%s 0x%" PRIx64, message == DEVICE_MESSAGE_MTU ? "mtu" : "rarp", value);
+	if (!device->is_net)
+		misuse(device, "a message that it does not take");
+	if (message == DEVICE_MESSAGE_MTU && value > FAKE_DEVICE_MTU)
+		return err_set(err, EINVAL, "mtu %" PRIu64, value);
+	return 0;
 }
 
 static bool any_running(const struct device *device)
@@ -419,9 +451,12 @@ int device_queue_start(struct device *device, unsigned idx, const struct device_
 	int ret, status = 0;
 
 	record_next(device);
-	record(device, "start %u size %u base 0x%x%s%s%s%s", idx, setup->size, setup->base,
-	       setup->base_is_exact ? " exact" : "", setup->kick_fd >= 0 ? " kick" : "",
-	       setup->call_fd >= 0 ? " call" : "", setup->err_fd >= 0 ? " err" : "");
+	record(device, "start %u size %u base 0x%x%s%s%s%s%s", idx, setup->size, setup->base,
+	       setup->base_is_exact ? " exact" : "", setup->enabled ? "" : " disabled",
+	       setup->kick_fd >= 0 ? " kick" : "", setup->call_fd >= 0 ? " call" : "",
+	       setup->err_fd >= 0 ? " err" : "");
+	if (!setup->enabled && !device->is_net)
+		misuse(device, "a disabled queue was started");
 	ret = check_start(device, idx, setup, err);
 	if (ret) {
 		return ret;
@@ -454,6 +489,20 @@ void device_queue_stop(struct device *device, unsigned idx, struct join *join)
 		misuse(device, "a queue was stopped twice");
 	q->stopping = true;
 	acknowledge(device, join, (int)idx, true, 0);
+}
+
+void device_queue_set_enabled(struct device *device, unsigned idx, bool enabled, struct join *join)
+{
+	struct fake_queue *q = &device->queues[idx];
+
+	if (!device->is_net)
+		misuse(device, "a queue was enabled that is not served while it is not");
+	if (!device_queue_running(device, idx) || q->setup.enabled == enabled)
+		return;
+	record_next(device);
+	record(device, "%s %u", enabled ? "enable" : "disable", idx);
+	q->setup.enabled = enabled;
+	acknowledge(device, join, (int)idx, false, 0);
 }
 
 uint32_t device_queue_base(const struct device *device, unsigned idx)

@@ -20,17 +20,22 @@
 /* Config space: byte i is i; byte 32 alone may be written. Zeroes from here on, up to 256. */
 #define FAKE_DEVICE_CONFIG_BYTES 60
 #define FAKE_DEVICE_CONFIG_WRITABLE 32
+/* The largest MTU that it takes when it is a net device. */
+#define FAKE_DEVICE_MTU 9000
 /* What a stopped queue has moved on by. */
 #define FAKE_DEVICE_PROGRESS 7
 
 struct device *fake_device_new(const char *name, unsigned queues);
+/* Right after that: it serves disabled queues, takes messages, and says pairs of queues. */
+void fake_device_be_net(struct device *device);
 /* Every queue must be stopped, and no front end there. */
 void fake_device_free(struct device *device);
 
 /*
  * The calls since the last look, oldest first, "; " between them:
  *   features 0x1; memory 2 (regions; "memory none"); reset; write 32+1;
- *   start 0 size 128 base 0 [exact] [kick] [call] [err]; stop 0; call 0 [none]; err 0 [none];
+ *   start 0 size 128 base 0 [exact] [disabled] [kick] [call] [err]; stop 0; call 0 [none];
+ *   err 0 [none]; enable 0; disable 0; mtu 0x5dc; rarp 0x1;
  *   move 0; tune adaptive 50000 off 0 0 (mode, longest window, coalescing)
  */
 const char *fake_device_calls(struct device *device);

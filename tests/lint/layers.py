@@ -13,9 +13,11 @@ DOC = ROOT / "docs" / "architecture.md"
 ALLOWED = {
     "base": [],
     "guest": ["base"],
+    "flow": ["base", "guest"],
     "virtqueue": ["base", "guest"],
     "worker": ["base"],
     "storage": ["base", "worker", "guest/gmem.h", "guest/iov.h"],
+    "network": ["base", "worker", "flow", "guest/gmem.h", "guest/iov.h"],
     "device": ["base", "guest", "virtqueue", "worker", "storage/storage.h"],
     "vhost_user": ["base", "guest", "virtqueue", "worker", "device/device.h"],
     "observe": ["base", "worker", "device/device.h", "storage/storage.h",

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "flow/checksum.h"
 #include "flow/segment.h"
 
@@ -106,23 +107,7 @@ static void whole(struct net_egress *egress)
 
 /* ---- one output for each segment ---- */
 
-static enum segment_kind segment_kind_of(const struct frame *frame)
-{
-	const bool v4 = frame->d.l3 == DISSECT_L3_IPV4;
-
-	switch ((enum frame_gso)frame->gso) {
-	case FRAME_GSO_TCP4:
-		return SEGMENT_TCP4;
-	case FRAME_GSO_TCP6:
-		return SEGMENT_TCP6;
-	case FRAME_GSO_UDP:
-		return v4 ? SEGMENT_UFO4 : SEGMENT_UFO6;
-	default:
-		return v4 ? SEGMENT_UDP4 : SEGMENT_UDP6;
-	}
-}
-
-static bool begin_segments(struct net_egress *egress)
+static void begin_segments(struct net_egress *egress)
 {
 	const struct frame *frame = egress->frame;
 	const struct dissection *d = &frame->d;
@@ -137,8 +122,9 @@ static bool begin_segments(struct net_egress *egress)
 		complete_csum(egress, frame->csum_start, frame->csum_offset);
 		memcpy(egress->large_head, egress->head, d->payload_offset);
 	}
-	return segment_begin(&egress->segmenter, segment_kind_of(frame), egress->large_head, d,
-			     frame->bytes - d->payload_offset, frame->gso_bytes) == 0;
+	/* The sender's side has tried it (header.c). */
+	CHECK(!segment_begin(&egress->segmenter, net_segment_kind(frame), egress->large_head, d,
+			     frame->bytes - d->payload_offset, frame->gso_bytes));
 }
 
 static bool next_segment(struct net_egress *egress)
@@ -181,8 +167,8 @@ void net_egress_begin(struct net_egress *egress, const struct frame *frame,
 bool net_egress_next(struct net_egress *egress)
 {
 	if (egress->segmented) {
-		if (!egress->begun && !begin_segments(egress))
-			return false;
+		if (!egress->begun)
+			begin_segments(egress);
 		egress->begun = true;
 		return next_segment(egress);
 	}

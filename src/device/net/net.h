@@ -74,6 +74,10 @@ struct net_stats {
 	/* rx: kept */
 	uint64_t rx_held;   /* frames that waited for buffers at their sender's */
 	uint64_t rx_pooled; /* frames that were copied to wait longer */
+	/* control queue */
+	uint64_t control_commands;
+	uint64_t control_refused;   /* answered ERR; the control thread writes it */
+	uint64_t control_malformed; /* bad chain, too short, too long, or no room for the answer */
 };
 
 extern const struct stat_row net_stat_rows[];
@@ -90,6 +94,12 @@ void net_device_free(struct device *device);
 
 /* Control: link up or down; the guest is told (STATUS). */
 void net_device_set_link(struct device *device, bool up);
+
+/*
+ * Control: the guest is asked to announce itself (GUEST_ANNOUNCE); for one that cannot, a RARP of
+ * its address is sent.
+ */
+void net_device_announce(struct device *device);
 
 /* What the guest set through its control queue, or the defaults. */
 struct net_state {

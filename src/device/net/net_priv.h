@@ -208,6 +208,7 @@ struct net_device {
 	unsigned pairs_max;
 	bool queue_num_rings;
 	struct net_options options; /* name is the device's; workers NULL */
+	struct evloop *loop;        /* of the control thread */
 	struct net_control *control;
 	/* control publishes (release), owners load (acquire) when a queue comes and when told */
 	struct net_rules *rules;
@@ -243,6 +244,8 @@ enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned 
  */
 size_t net_header_judge(struct frame *frame, const struct net_header *header,
 			const struct net_rules *rules);
+/* How a large frame is cut. */
+enum segment_kind net_segment_kind(const struct frame *frame);
 /* May a frame like that be given to the receiver as it is, large or with a partial checksum? */
 bool net_header_fits(const struct frame *frame, const struct net_rules *rules);
 /*
@@ -272,25 +275,39 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns);
 bool net_rx_prepare_sleep(struct net_queue *queue);
 uint64_t net_rx_next_deadline(const struct net_queue *queue);
 int net_rx_open(struct net_queue *queue, struct err *err);
-/* keep: frames that wait are to go with the queue to its next worker. */
-void net_rx_close(struct net_queue *queue, bool keep);
+void net_rx_enable(struct net_queue *queue);
+/*
+ * Nothing is received any more, and nothing taken in advance is left. keep: frames that wait go
+ * with the queue to its next worker; else they are dropped. Also of one that is disabled already.
+ */
+void net_rx_disable(struct net_queue *queue, bool keep);
 /* What was taken in advance goes back to the ring: it is about to stop, or memory changes. */
 void net_rx_unfetch(struct net_queue *queue);
 /* Control; the queue is with nobody. */
 void net_rx_free(struct net_rx *rx);
 
+/* Its device_queue_poll_end() is net.c's. */
 unsigned net_control_poll(struct net_queue *queue, uint64_t now_ns);
 /* At most one command is under way; it goes to the remainder. Returns 1 or 0. */
 unsigned net_control_detach(struct net_queue *queue, struct net_remainder *rem);
-/* On the worker that was left: 1 when the command has come to its end, which is rem->command. */
+/*
+ * On the worker that was left: 1 when the command, rem->command, has come to its end. Its answer is
+ * written then, and its iovecs are given back to rem's pool: it is only to be completed.
+ */
 unsigned net_control_reap(struct net_remainder *rem);
-/* On whichever worker has the queue now: writes the ack of a finished command into its slot. */
-void net_control_answer(struct net_slot *command);
+
+/* control.c; control. Members of device_ops. */
+bool net_queue_is_told(const struct device *device, unsigned idx);
+void net_queue_changed(struct device *device, unsigned idx);
+int net_message(struct device *device, enum device_message message, uint64_t value,
+		struct err *err);
 
 /* rules.c; control. */
 /* Makes rules out of features, options and what the driver set, and publishes them. The old ones
  * are freed when all running queues have taken the new; join hears then. -ENOMEM: as it was. */
 int net_rules_update(struct net_device *net, struct join *join);
+/* No queue runs. */
+void net_rules_free(struct net_device *net);
 
 /* config.c; control. Members of device_ops. */
 uint64_t net_features_offered(const struct net_options *options);
@@ -301,9 +318,15 @@ int net_config_write(struct device *device, uint32_t offset, uint32_t size, cons
 		     struct err *err);
 
 /* control.c; control. */
+/* net is filled in; makes the first rules. */
 int net_control_new(struct net_device *net, struct err *err);
 void net_control_free(struct net_device *net);
 /* Device reset: what the driver set is forgotten. */
 void net_control_reset(struct net_device *net);
+/* Members of device_ops: queue_is_told, queue_changed, message. */
+bool net_queue_is_told(const struct device *device, unsigned idx);
+void net_queue_changed(struct device *device, unsigned idx);
+int net_message(struct device *device, enum device_message message, uint64_t value,
+		struct err *err);
 
 #endif

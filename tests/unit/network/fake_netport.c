@@ -28,7 +28,7 @@ void fake_netport_answer(struct netport *port)
 	join_done(join, port->refuse);
 }
 
-enum netport_tag_edit netport_tag_edit(const struct netport *port, const struct frame *frame)
+enum netport_tag_edit netport_tag_edit_vlan(const struct netport *port, const struct frame *frame)
 {
 	(void)frame;
 	return port->edit;

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the control side of virtio-net shares: what the driver set, and the command under way.
+ * Not for the data path, which sees struct net_rules.
+ */
+#ifndef PARIO_DEVICE_NET_CONTROL_PRIV_H
+#define PARIO_DEVICE_NET_CONTROL_PRIV_H
+
+#include "base/evloop.h"
+#include "device/net/net_priv.h"
+
+/* A command, its class and number included; longer ones are refused. */
+#define NET_COMMAND_BYTES_MAX 4096
+#define NET_COMMAND_BYTES_MIN 2
+
+/* VIRTIO 1.3, 5.1.6.5 "Control Virtqueue". */
+#define NET_OK 0
+#define NET_ERR 1
+
+/* Statistics (5.1.6.5.9): entries of 16 bytes ask for one result of at most 56 bytes each. */
+#define NET_STATS_ASKED_BYTES 16
+#define NET_STATS_RESULTS_BYTES_MAX ((NET_COMMAND_BYTES_MAX / NET_STATS_ASKED_BYTES) * 3 * 56)
+
+/* What the driver set; default after a reset. */
+struct net_driver_state {
+	unsigned pairs;
+	uint8_t mac[ETHER_MAC_BYTES];
+	bool mac_known; /* given to the driver, or said by it */
+	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
+	bool unicast_overflow, multicast_overflow; /* the table was too long: all pass */
+	uint8_t unicast_cnt, multicast_cnt;
+	uint8_t unicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
+	uint8_t multicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
+	uint64_t vlans[NET_VLANS / 64];
+	uint64_t guest_offloads; /* subset of what was negotiated */
+};
+
+/* See control.c. */
+struct net_command {
+	struct net_device *net;
+
+	/* owner of the queue, or the worker that it left */
+	bool busy; /* owners publish (release) and look (acquire) */
+	bool answered;
+	struct net_queue *queue;
+	struct net_remainder *remainder; /* the queue has left this worker */
+	struct worker *worker;
+
+	/* handed over with post and call */
+	struct evloop_post post;
+	struct worker_call call;
+	struct join join;
+	uint8_t ack;
+	uint32_t bytes;
+	uint32_t result_bytes;
+	uint8_t data[NET_COMMAND_BYTES_MAX];
+	uint8_t result[NET_STATS_RESULTS_BYTES_MAX];
+};
+
+struct net_rarp;
+struct net_rules_node;
+
+struct net_control {
+	struct net_driver_state state;
+	uint16_t mtu_said; /* 0: not by the front end */
+	bool link_up;
+	bool announcing; /* the driver has not acknowledged */
+	bool runs;       /* the control queue */
+	uint64_t command_cnt, ok_cnt;
+	struct net_rarp *rarp; /* under way */
+
+	/* rules.c */
+	struct net_rules_node *newest;
+	struct net_rules_node *telling; /* the round is about it; NULL: none is under way */
+	struct net_rules_node *spare;
+	struct join round;
+	struct join *waiter, *next_waiter;
+
+	struct net_command command;
+};
+
+/* The MTU that the guest is told; 0: none. */
+static inline uint16_t net_mtu(const struct net_device *net)
+{
+	return net->control->mtu_said ? net->control->mtu_said : net->options.mtu;
+}
+
+/* Bits of GUEST_OFFLOADS, which are those of the features. */
+uint64_t net_offload_bits(void);
+/* Config space has changed. */
+void net_config_changed(struct net_device *net);
+/* How many receive queues the switch may use. */
+void net_receivers_update(struct net_device *net);
+
+/*
+ * control_execute.c: the command in net->control->command; changes the state and fills in the
+ * result. Returns the ack; *rules says that the rules are to follow.
+ */
+uint8_t net_control_execute(struct net_device *net, bool *rules);
+
+/* control_stats.c: class STATS; data without class and command. */
+uint8_t net_control_stats(struct net_device *net, uint8_t number, const uint8_t *data,
+			  uint32_t bytes);
+
+/* announce.c: one RARP at a time; -EBUSY, -EINVAL or -ENOMEM with text. */
+int net_send_rarp(struct net_device *net, const uint8_t *mac, struct err *err);
+/* The device goes; what is under way goes on without it. */
+void net_rarp_forget(struct net_device *net);
+
+#endif

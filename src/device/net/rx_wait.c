@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames that found no receive buffers: held, then copied, then given up. Owner worker.
+ * Not their delivery (rx.c).
+ *
+ * Theory of operation
+ *
+ * 1. A frame without buffers waits at its receiver in the order of its coming. First it is held:
+ *    it stays in its sender's memory, which costs nothing if buffers come soon. After RX_HOLD_NS,
+ *    or when many are held already, it is copied to the receiver's own pool, and the sender has it
+ *    back: nobody holds a sender for longer. A full pool is a drop.
+ * 2. What waits is copies, then held ones: frames are let go from the oldest on. Copies therefore
+ *    lie in the pool in the order in which they leave it: a ring of bytes, no free list.
+ * 3. A copy is a frame like any other; its source is this queue.
+ * 4. What has waited for RX_STALE_NS is dropped when buffers come: a guest that was stopped for a
+ *    while gets no frames of before.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/check.h"
+#include "device/net/rx_priv.h"
+
+#define POOL_ALIGN 64u
+
+static struct rx_waiting *waiting_at(struct net_rx *rx, unsigned pos)
+{
+	return &rx->waiting[(rx->wait_first + pos) % RX_WAIT_MAX];
+}
+
+/* ---- the pool ---- */
+
+static void pool_returned(struct frame_source *source, struct frame *const *frames, unsigned cnt)
+{
+	struct net_rx *rx = container_of(source, struct net_rx, source);
+
+	for (unsigned i = 0; i < cnt; i++)
+		rx->pool_used -= container_of(frames[i], struct rx_pooled, frame)->room_bytes;
+}
+
+/* Room for a copy, or NULL. What does not fit before the pool's end is skipped with it. */
+static struct rx_pooled *pool_take(struct net_rx *rx, uint32_t payload_bytes)
+{
+	const uint32_t bytes =
+		(uint32_t)(sizeof(struct rx_pooled) + payload_bytes + POOL_ALIGN - 1) / POOL_ALIGN *
+		POOL_ALIGN;
+	const uint32_t to_end = RX_POOL_BYTES - rx->pool_at;
+	const uint32_t skip = bytes > to_end ? to_end : 0;
+	struct rx_pooled *pooled;
+
+	if (skip + bytes > RX_POOL_BYTES - rx->pool_used)
+		return NULL;
+	if (skip)
+		rx->pool_at = 0;
+	pooled = (struct rx_pooled *)(void *)(rx->pool + rx->pool_at);
+	rx->pool_at = (rx->pool_at + bytes) % RX_POOL_BYTES;
+	rx->pool_used += skip + bytes;
+	pooled->room_bytes = skip + bytes;
+	return pooled;
+}
+
+static struct frame *pool_copy(struct net_rx *rx, const struct frame *frame)
+{
+	const uint32_t payload_bytes = frame->bytes - frame->head_bytes;
+	struct rx_pooled *pooled = pool_take(rx, payload_bytes);
+	struct iov_cursor cursor;
+
+	if (!pooled)
+		return NULL;
+	pooled->frame = *frame;
+	pooled->frame.source = &rx->source;
+	pooled->frame.refs = 1;
+	pooled->frame.iov = &pooled->iov;
+	pooled->frame.iov_cnt = payload_bytes != 0;
+	pooled->iov = (struct iovec){pooled->payload, payload_bytes};
+	iov_cursor_init(&cursor, frame->iov, frame->iov_cnt);
+	iov_copy_in(&cursor, pooled->payload, payload_bytes);
+	return &pooled->frame;
+}
+
+/* ---- who waits ---- */
+
+static void put_waiting(struct net_queue *queue, const struct rx_waiting *w)
+{
+	if (!w->pooled)
+		queue->rx->held_cnt--;
+	if (w->kept)
+		exchange_put_kept(queue->exchange, w->frame);
+	else
+		exchange_put(queue->exchange, w->frame);
+}
+
+static void pop_front(struct net_queue *queue)
+{
+	struct net_rx *rx = queue->rx;
+
+	put_waiting(queue, waiting_at(rx, 0));
+	rx->wait_first = (rx->wait_first + 1) % RX_WAIT_MAX;
+	rx->wait_cnt--;
+}
+
+/* The frame at the front will not be delivered, or not to its end. */
+static void abort_front(struct net_queue *queue)
+{
+	queue->rx->egressing = false;
+	queue->rx->output_ready = false;
+	stat_inc(&queue->stats.rx_no_buffer);
+	pop_front(queue);
+}
+
+/* Copies the one at pos; false: there is no room. */
+static bool make_pooled(struct net_queue *queue, unsigned pos)
+{
+	struct net_rx *rx = queue->rx;
+	struct rx_waiting *w = waiting_at(rx, pos);
+	struct frame *copy = pool_copy(rx, w->frame);
+
+	if (!copy)
+		return false;
+	if (pos == 0 && rx->egressing)
+		net_egress_moved(&rx->egress, copy);
+	put_waiting(queue, w);
+	w->frame = copy;
+	w->pooled = true;
+	w->kept = false;
+	stat_inc(&queue->stats.rx_pooled);
+	return true;
+}
+
+/* Drops all from pos on: there is no room, and order is kept. */
+static void drop_from(struct net_queue *queue, unsigned pos)
+{
+	struct net_rx *rx = queue->rx;
+
+	while (rx->wait_cnt > pos) {
+		if (rx->wait_cnt == 1) {
+			abort_front(queue);
+			return;
+		}
+		put_waiting(queue, waiting_at(rx, --rx->wait_cnt));
+		stat_inc(&queue->stats.rx_no_buffer);
+	}
+}
+
+void rx_wait_let_go(struct net_queue *queue, uint64_t now_ns, bool all)
+{
+	struct net_rx *rx = queue->rx;
+
+	while (rx->held_cnt) {
+		const unsigned pos = rx->wait_cnt - rx->held_cnt;
+
+		if (!all && now_ns < waiting_at(rx, pos)->since_ns + RX_HOLD_NS)
+			return;
+		if (!make_pooled(queue, pos))
+			drop_from(queue, pos);
+	}
+}
+
+void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns)
+{
+	struct net_rx *rx = queue->rx;
+	const bool home = exchange_is_home(queue->exchange, frame);
+	struct rx_waiting *w = waiting_at(rx, rx->wait_cnt);
+	bool held = false;
+
+	if (rx->wait_cnt == RX_WAIT_MAX) {
+		stat_inc(&queue->stats.rx_no_buffer);
+		exchange_put(queue->exchange, frame);
+		return;
+	}
+	*w = (struct rx_waiting){.frame = frame, .since_ns = now_ns};
+	if (rx->held_cnt < RX_HELD_MAX && (home || exchange_may_keep(queue->exchange, frame)))
+		held = true;
+	w->kept = held && !home;
+	rx->wait_cnt++;
+	rx->held_cnt++;
+	if (held) {
+		stat_inc(&queue->stats.rx_held);
+		return;
+	}
+	/* Its turn to be copied is when those before it have been. */
+	rx_wait_let_go(queue, now_ns, true);
+}
+
+unsigned rx_wait_drain(struct net_queue *queue, uint64_t now_ns)
+{
+	struct net_rx *rx = queue->rx;
+	unsigned cnt = 0;
+
+	while (rx->wait_cnt && cnt < NETPORT_BURST * 4) {
+		struct rx_waiting *w = waiting_at(rx, 0);
+
+		if (!rx->egressing && now_ns > w->since_ns + RX_STALE_NS) {
+			if (!rx->stash_cnt && !virtqueue_has_avail(queue->queue.vq))
+				break;
+			abort_front(queue);
+		} else if (rx_put_frame(queue, w->frame) == RX_PUT_NO_BUFFER) {
+			break;
+		} else {
+			pop_front(queue);
+		}
+		cnt++;
+	}
+	return cnt;
+}
+
+uint64_t rx_wait_deadline_ns(const struct net_rx *rx)
+{
+	const unsigned pos = rx->wait_cnt - rx->held_cnt;
+
+	return rx->held_cnt
+		       ? rx->waiting[(rx->wait_first + pos) % RX_WAIT_MAX].since_ns + RX_HOLD_NS
+		       : 0;
+}
+
+void rx_wait_clear(struct net_queue *queue)
+{
+	drop_from(queue, 0);
+}
+
+int rx_wait_init(struct net_rx *rx, struct err *err)
+{
+	void *pool = mmap(NULL, RX_POOL_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (pool == MAP_FAILED)
+		return err_set(err, errno, "no memory for frames that wait: %m");
+	rx->pool = pool;
+	rx->source.returned = pool_returned;
+	return 0;
+}
+
+void rx_wait_fini(struct net_rx *rx)
+{
+	munmap(rx->pool, RX_POOL_BYTES);
+}

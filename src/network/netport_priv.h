@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A port as its worker's data path knows it, and a switch, likewise.
+ * Not for other layers.
+ */
+#ifndef PARIO_NETWORK_NETPORT_PRIV_H
+#define PARIO_NETWORK_NETPORT_PRIV_H
+
+#include "base/list.h"
+#include "network/fabric_priv.h"
+#include "network/fdb.h"
+#include "network/netport.h"
+#include "network/netswitch.h"
+
+#define NAME_BYTES 64
+
+/* A switch on one worker. */
+struct netswitch_replica {
+	struct fdb fdb;
+	struct list_node members;  /* of struct netport_replica */
+	uint64_t flood_cost_ns;    /* of one flooded frame; 0: there is no limit */
+	uint64_t flood_burst_ns;   /* so much may be flooded at once */
+	uint64_t learn_refresh_ns; /* an address is told again after that time */
+	struct worker_timer sweep; /* runs while anything is learnt */
+	uint64_t sweep_every_ns;
+};
+
+struct netswitch {
+	char name[NAME_BYTES];
+	struct fabric *fabric;
+	struct netswitch_options options;
+	unsigned port_cnt;
+	unsigned ref_cnt; /* its owner's, its ports', and of questions under way */
+	void (*closed)(void *arg);
+	void *closed_arg;
+	struct netswitch_replica *replicas; /* [worker_cnt] */
+};
+
+void netswitch_get(struct netswitch *sw);
+void netswitch_put(struct netswitch *sw);
+/* Owner: something was learnt. */
+void netswitch_learnt(struct netswitch_replica *sw, struct worker *worker);
+
+#define NETPORT_NO_VLAN 0xffffu
+
+/* A port on one worker, which alone touches it once it has joined. */
+struct netport_replica {
+	/* All that a burst of one flow to one receiver looks at comes first. */
+	CACHE_ALIGNED struct netport *port;
+	struct netswitch_replica *sw;
+	/*
+	 * What the last frames looked up, good while the fdb's generation is the same and until
+	 * cache_until_ns. same_*: the first 12 bytes of an untagged frame from here that passed all
+	 * checks, and its receiver (NULL: none is known).
+	 */
+	uint64_t same_first;
+	uint32_t same_rest;
+	uint32_t cache_generation;
+	struct netport_replica *same_to;
+	uint64_t cache_until_ns;
+	struct capture_ring *capture; /* NULL: none runs */
+	uint32_t id;
+	uint16_t untagged_vlan; /* of untagged frames; NETPORT_NO_VLAN: not carried */
+	bool mac_lock;
+	bool joined;
+
+	uint64_t src_key; /* the last source that needs no learning */
+	uint64_t dst_key; /* the last destination, and its receiver */
+	struct netport_replica *dst_to;
+	uint64_t mac;
+	uint64_t flood_next_ns; /* when the next flooded frame would be due at the rate allowed */
+	struct fdb_port addresses;
+	struct list_node member; /* of the switch */
+
+	struct netport_stats stats CACHE_ALIGNED;
+	struct netport_queue *queues[NETPORT_QUEUES_MAX]; /* those of this worker */
+	struct netport_vlans vlans;
+};
+
+#define NETPORT_OWNER_NONE 0xffffu
+
+struct netport {
+	/* Owners of queues write, senders read */
+	CACHE_ALIGNED uint64_t open; /* bit = queue; with release after its owner */
+	uint64_t receivers;          /* bits that senders may use */
+	uint16_t owners[NETPORT_QUEUES_MAX];
+
+	/* Control writes, workers read */
+	CACHE_ALIGNED bool access; /* frames leave untagged */
+	/* Some workers have not heard of it or of its VLANs: nothing is told about addresses. */
+	unsigned unsettled;
+
+	/* Control */
+	uint32_t id;
+	char name[NAME_BYTES];
+	struct netswitch *sw;
+	struct netport_options options;
+	struct fabric_round *join_round;
+	struct fabric_round *leave_round;
+	struct fabric_round *capture_round;
+	struct join *capture_join;                 /* not NULL: the round is under way */
+	struct capture_ring *const *capture_rings; /* what it gives to replicas; NULL: none */
+	void (*closed)(void *arg);
+	void *closed_arg;
+	struct netport_replica replicas[]; /* [worker_cnt] */
+};
+
+static inline struct netport_replica *netport_on(struct netport *port,
+						 const struct exchange *exchange)
+{
+	return &port->replicas[exchange->idx];
+}
+
+static inline struct netport_replica *netport_of_addresses(struct fdb_port *addresses)
+{
+	return container_of(addresses, struct netport_replica, addresses);
+}
+
+/* vlan.c; pure. */
+
+static inline bool netport_vlans_carry(const struct netport_vlans *vlans, unsigned vlan)
+{
+	switch (vlans->mode) {
+	case NETPORT_VLAN_ACCESS:
+		return vlan == vlans->access;
+	case NETPORT_VLAN_TRUNK:
+		return vlans->trunk[vlan / 64] >> (vlan % 64) & 1;
+	default:
+		return true;
+	}
+}
+/* The VLAN of a frame that comes in tagged with vid, or NETPORT_NO_VLAN: it is not carried. */
+uint16_t netport_vlans_of_tagged(const struct netport_vlans *vlans, unsigned vid);
+uint16_t netport_vlans_of_untagged(const struct netport_vlans *vlans);
+
+/* send.c; worker. */
+
+/* Forgets what was looked up. */
+void netport_forget_cached(struct netport_replica *replica);
+/* Another worker says that an address is behind a port. */
+void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t key, uint64_t now_ns);
+
+/* egress.c; worker. */
+
+/*
+ * Gives frames to a port: to deliver() of its queues here, or to inboxes; takes a reference of each
+ * for that, or counts a drop.
+ */
+void netport_give(struct netport_replica *to, struct exchange *exchange,
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns);
+/* The same with a frame that another worker gave back, for its queue has moved on. */
+void netport_give_again(struct exchange *exchange, struct frame *frame, uint32_t port_id,
+			unsigned queue_idx, uint64_t now_ns);
+/* Frames of another worker, with a reference of each, for the queue that the entry names. */
+void netport_receive(struct exchange *exchange, const struct ring_entry *entry,
+		     struct frame *const *frames, unsigned cnt, uint64_t now_ns);
+
+#endif
