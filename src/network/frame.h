@@ -104,10 +104,7 @@ static ALWAYS_INLINE void frame_init(struct frame *frame, struct frame_source *s
 	frame->csum_partial = false;
 	frame->csum_valid = false;
 	frame->dissected = false;
-	frame->hashed = false;
-	frame->tagged = false;
 	frame->plain = true;
-	frame->vlan = 0;
 }
 
 /* Also when head was filled in anew behind it, as from a guest's buffer. */

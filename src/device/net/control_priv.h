@@ -19,7 +19,9 @@
 
 /* Statistics (5.1.6.5.9): entries of 16 bytes ask for one result of at most 56 bytes each. */
 #define NET_STATS_ASKED_BYTES 16
-#define NET_STATS_RESULTS_BYTES_MAX ((NET_COMMAND_BYTES_MAX / NET_STATS_ASKED_BYTES) * 3 * 56)
+#define NET_STATS_RESULT_BYTES 56
+#define NET_STATS_RESULTS_BYTES_MAX \
+	(NET_COMMAND_BYTES_MAX / NET_STATS_ASKED_BYTES * NET_STATS_RESULT_BYTES)
 
 /* What the driver set; default after a reset. */
 struct net_driver_state {

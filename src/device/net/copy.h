@@ -12,6 +12,9 @@
 #include "base/compiler.h"
 #include "guest/gptr.h"
 
+/* A vnet header and an Ethernet header are longer than this. */
+#define COPY_SHORT_MIN 16
+
 /* Two copies of a fixed size that overlap as far as they have to. */
 #define COPY_ENDS(n)                                                     \
 	do {                                                             \
@@ -19,6 +22,7 @@
 		__builtin_memcpy(to + len - (n), from + len - (n), (n)); \
 	} while (0)
 
+/* At least COPY_SHORT_MIN bytes. */
 static ALWAYS_INLINE void copy_short(void *dst, const void *src, size_t len)
 {
 	unsigned char *to = dst;
@@ -30,12 +34,8 @@ static ALWAYS_INLINE void copy_short(void *dst, const void *src, size_t len)
 		memcpy(to, from, len);
 	else if (len >= 32)
 		COPY_ENDS(32);
-	else if (len >= 16)
-		COPY_ENDS(16);
-	else if (len >= 8)
-		COPY_ENDS(8);
 	else
-		memcpy(to, from, len);
+		COPY_ENDS(16);
 }
 
 /*

@@ -40,27 +40,13 @@ const struct stat_row net_stat_rows[] = {
 	ROW(rx_filtered, "frames", "Dropped: the guest filters its address or VLAN."),
 	ROW(rx_held, "frames", "Waited for buffers in their sender's memory."),
 	ROW(rx_pooled, "frames", "Waited longer, as a copy."),
+	ROW(control_commands, "commands", "Commands of the control queue."),
+	ROW(control_refused, "commands", "Refused: not agreed on, or with a value that cannot be."),
+	ROW(control_malformed, "commands", "Refused: no command, too long, or no room to answer."),
 };
 const unsigned net_stat_row_cnt = ARRAY_LEN(net_stat_rows);
 static_assert(ARRAY_LEN(net_stat_rows) * sizeof(uint64_t) == sizeof(struct net_stats),
 	      "one row a counter");
-
-enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned idx)
-{
-	const bool many = device_has_feature(acked, NET_F_MQ) ||
-			  device_has_feature(acked, NET_F_RSS);
-	const unsigned pairs = many ? pairs_max : 1;
-
-	if (idx < 2 * pairs)
-		return idx % 2 == 0 ? NET_QUEUE_RX : NET_QUEUE_TX;
-	if (idx == 2 * pairs && device_has_feature(acked, NET_F_CTRL_VQ))
-		return NET_QUEUE_CONTROL;
-	/*
-	 * A driver that does not do MQ, behind a front end that does: it starts all the same what
-	 * it has set up.
-	 */
-	return NET_QUEUE_NONE;
-}
 
 /* ---- owner worker ---- */
 
@@ -219,7 +205,6 @@ static void remainder_close_on_worker(struct device_remainder *base)
 static unsigned queue_adopt(struct device_queue *base, struct device_remainder *rem,
 			    uint64_t now_ns)
 {
-	const bool control = net_of_queue(base)->kind == NET_QUEUE_CONTROL;
 	struct net_slot *at = rem->batch ? net_of_slot(rem->batch) : NULL;
 	unsigned total = 0;
 
@@ -227,11 +212,8 @@ static unsigned queue_adopt(struct device_queue *base, struct device_remainder *
 		struct vq_slot *slots[VIRTQUEUE_BURST];
 		unsigned cnt = 0;
 
-		for (; at && cnt < VIRTQUEUE_BURST; at = at->next) {
-			if (control)
-				net_control_answer(at);
+		for (; at && cnt < VIRTQUEUE_BURST; at = at->next)
 			slots[cnt++] = &at->slot;
-		}
 		virtqueue_complete(base->vq, base->pool, slots, cnt);
 		total += cnt;
 	}
@@ -318,7 +300,8 @@ static int check_options(const struct net_options *options, struct err *err)
 	return 0;
 }
 
-static int init(struct net_device *net, const struct net_options *options, struct err *err)
+static int init(struct net_device *net, const struct net_options *options, struct evloop *control,
+		struct err *err)
 {
 	const unsigned rings = 2 * options->queue_pairs + 1;
 	const struct device_setup setup = {
@@ -336,6 +319,7 @@ static int init(struct net_device *net, const struct net_options *options, struc
 
 	if (status)
 		return status;
+	net->loop = control;
 	net->fabric = options->fabric;
 	net->port = options->port;
 	net->pairs_max = options->queue_pairs;
@@ -354,13 +338,12 @@ int net_device_new(const struct net_options *options, struct evloop *control, st
 	struct net_device *net;
 	int status = check_options(options, err);
 
-	(void)control; /* workers carry their own way back to it */
 	if (status)
 		return status;
 	net = calloc(1, sizeof(*net));
 	if (!net)
 		return err_set(err, ENOMEM, "no memory for the device");
-	status = init(net, options, err);
+	status = init(net, options, control, err);
 	if (status) {
 		free(net);
 		return status;

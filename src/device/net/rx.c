@@ -375,8 +375,11 @@ static unsigned put_plain_burst(struct net_queue *queue, struct frame *const *fr
 		const struct frame *frame = frames[n];
 		struct vq_slot *slot = rx->stash[n];
 
-		if (unlikely(!frame->plain || frame->vlan || frame->tagged ||
-			     frame->bytes > rules->rx_frame_bytes_max || slot->in_cnt != 1 ||
+		if (unlikely(frame->vlan || frame->tagged) &&
+		    netport_tag_edit(queue->net->port, frame) != NETPORT_TAG_KEEP)
+			break;
+		if (unlikely(!frame->plain || frame->bytes > rules->rx_frame_bytes_max ||
+			     slot->in_cnt != 1 ||
 			     slot->in_bytes < FRAME_PLAIN_BYTES + frame->bytes))
 			break;
 		put_plain(slot, frame);
@@ -467,7 +470,7 @@ int net_rx_open(struct net_queue *queue, struct err *err)
 		}
 		queue->rx = rx;
 	}
-	rx->source.exchange = queue->exchange;
+	rx_wait_arrive(rx, queue->exchange);
 	queue->receiver.ops = &net_rx_ops;
 	return 0;
 }

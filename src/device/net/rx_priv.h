@@ -71,6 +71,8 @@ void rx_publish(struct net_queue *queue);
 /* rx_wait.c */
 int rx_wait_init(struct net_rx *rx, struct err *err);
 void rx_wait_fini(struct net_rx *rx);
+/* The queue has come to this worker, with copies alone. */
+void rx_wait_arrive(struct net_rx *rx, struct exchange *exchange);
 /* Behind those that wait already; takes the frame's reference. */
 void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns);
 /* Delivers from the front as long as there are buffers. Returns how many frames left. */

@@ -70,6 +70,7 @@ static struct frame *pool_copy(struct net_rx *rx, const struct frame *frame)
 		return NULL;
 	pooled->frame = *frame;
 	pooled->frame.source = &rx->source;
+	pooled->frame.exchange = rx->source.exchange;
 	pooled->frame.refs = 1;
 	pooled->frame.iov = &pooled->iov;
 	pooled->frame.iov_cnt = payload_bytes != 0;
@@ -217,6 +218,13 @@ uint64_t rx_wait_deadline_ns(const struct net_rx *rx)
 void rx_wait_clear(struct net_queue *queue)
 {
 	drop_from(queue, 0);
+}
+
+void rx_wait_arrive(struct net_rx *rx, struct exchange *exchange)
+{
+	rx->source.exchange = exchange;
+	for (unsigned i = 0; i < rx->wait_cnt; i++)
+		waiting_at(rx, i)->frame->exchange = exchange;
 }
 
 int rx_wait_init(struct net_rx *rx, struct err *err)
