@@ -91,6 +91,11 @@ static struct captured *find_of(const struct captures *captures, const char *por
 	return NULL;
 }
 
+const struct captured *captures_find(const struct captures *captures, const char *port_name)
+{
+	return find_of(captures, port_name);
+}
+
 static void answer(struct captures_order **order, int status, const struct captured *captured)
 {
 	struct captures_order *answered = *order;
@@ -261,6 +266,8 @@ void captures_start(struct captures *captures, const json_t *spec, struct captur
 		}
 		list_remove(&captured->node);
 		captures_spec_complain(&err, &order->errors);
+		if (rc != -ENOMEM)
+			rc = rc == -EEXIST ? -EBUSY : -EINVAL;
 	}
 	captured_free(captured);
 	order->done(order, rc, NULL);

@@ -32,7 +32,7 @@ struct captured;
 struct captures_options {
 	struct evloop *loop;
 	unsigned worker_cnt; /* of the fabric */
-	/* The port of that name that is there and stays; NULL: none. */
+	/* The port or uplink of that name that is not about to go; NULL: none. */
 	struct netport *(*find)(void *arg, const char *name);
 	void *arg;
 };
@@ -50,9 +50,9 @@ struct captures_order {
 };
 
 /*
- * spec is an object of the keys that captures_schema() has. Status 0: every worker has it. -EINVAL:
- * a key or value is wrong; -ENOENT: no such port; -EBUSY: it is captured already; -EEXIST and the
- * like: the file; -ENOMEM.
+ * spec is an object of the keys of captures_spec.h. Status 0: every worker has it. -EINVAL: a key
+ * or value is wrong, or the file cannot be made; -ENOENT: no such port; -EBUSY: it is captured
+ * already, or the file is there; -ENOMEM.
  */
 void captures_start(struct captures *captures, const json_t *spec, struct captures_order *order);
 /* Ends it and forgets it. Status 0: it has ended. -ENOENT: there is none; -EBUSY: it is going. */
@@ -62,6 +62,8 @@ void captures_remove(struct captures *captures, const char *port_name,
 void captures_leave(struct captures *captures, const struct netport *port, void (*left)(void *arg),
 		    void *arg);
 
+/* NULL: there is none of that port. */
+const struct captured *captures_find(const struct captures *captures, const char *port_name);
 /* {"captures": [...]} */
 json_t *captures_json(const struct captures *captures);
 json_t *captured_json(const struct captured *captured);

@@ -4,6 +4,7 @@
  */
 #include "app/captures_spec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -85,7 +86,9 @@ static const struct schema_row rows[] = {
 
 static const struct schema_table table = {
 	.name = "captures",
+	.noun = "capture",
 	.prefix = "capture.",
+	.object_bytes = sizeof(struct captures_spec),
 	.rows = rows,
 	.row_cnt = ARRAY_LEN(rows),
 };
@@ -170,7 +173,7 @@ json_t *captures_spec_json(const struct captures_spec *spec)
 	return schema_get(&table, spec);
 }
 
-int captures_spec_complain(const struct err *err, struct config_errors *errors)
+void captures_spec_complain(const struct err *err, struct config_errors *errors)
 {
 	const char *colon = strstr(err->text, ": ");
 	char key[32] = "";
@@ -181,5 +184,4 @@ int captures_spec_complain(const struct err *err, struct config_errors *errors)
 		complain_of(errors, key, colon + 2);
 	else
 		config_errors_add(errors, NULL, "capture", "%s", err->text);
-	return -err->code;
 }

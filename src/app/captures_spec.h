@@ -31,7 +31,7 @@ int captures_spec_parse(struct captures_spec *spec, const json_t *json,
 void captures_spec_fini(struct captures_spec *spec);
 /* Every key with its value. */
 json_t *captures_spec_json(const struct captures_spec *spec);
-/* A complaint whose text may begin with a key ("size: ..."). Returns -err->code. */
-int captures_spec_complain(const struct err *err, struct config_errors *errors);
+/* A complaint whose text may begin with a key ("size: ..."). */
+void captures_spec_complain(const struct err *err, struct config_errors *errors);
 
 #endif

@@ -41,6 +41,7 @@ struct daemon {
 	unsigned worker_cnt;
 	struct placer *placer;
 	struct fabric *fabric;
+	struct captures *captures;
 	struct api *api; /* NULL: none is wanted */
 	struct served_list lists[CONFIG_KIND_CNT];
 	unsigned shift;              /* of the next object's queues over the workers */

@@ -43,6 +43,7 @@
 #include "worker/join.h"
 #include "worker/worker.h"
 
+struct captures;
 struct daemon;
 
 /* What there is. Lists change with add and remove, so no index outlives a return. */
@@ -54,6 +55,7 @@ struct served *daemon_at(const struct daemon *daemon, enum config_kind kind, uns
 struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, const char *name);
 struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt);
 struct placer *daemon_placer(const struct daemon *daemon);
+struct captures *daemon_captures(const struct daemon *daemon);
 
 /* Where an object is meant by its name alone. */
 #define CONFIG_ANY CONFIG_KIND_CNT
