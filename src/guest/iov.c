@@ -16,19 +16,24 @@ uint64_t iov_total_bytes(const struct iovec *iov, unsigned cnt)
 	return total;
 }
 
-/* The contiguous piece at the cursor, at most len bytes; moves past it. 0 at the end. */
-static size_t iov_piece(struct iov_cursor *cur, size_t len, uint8_t **piece)
+/* How many bytes of the entry at the cursor are left; 0: the cursor is at its end. */
+static size_t iov_left(struct iov_cursor *cur)
 {
-	size_t left;
-
 	while (cur->cnt > 0 && cur->offset_bytes >= cur->iov->iov_len) {
 		cur->iov++;
 		cur->cnt--;
 		cur->offset_bytes = 0;
 	}
-	if (cur->cnt == 0)
+	return cur->cnt > 0 ? cur->iov->iov_len - cur->offset_bytes : 0;
+}
+
+/* The contiguous piece at the cursor, at most len bytes; moves past it. 0 at the end. */
+static size_t iov_piece(struct iov_cursor *cur, size_t len, uint8_t **piece)
+{
+	const size_t left = iov_left(cur);
+
+	if (left == 0)
 		return 0;
-	left = cur->iov->iov_len - cur->offset_bytes;
 	if (len > left)
 		len = left;
 	*piece = (uint8_t *)cur->iov->iov_base + cur->offset_bytes;
@@ -55,6 +60,24 @@ size_t iov_copy_out(struct iov_cursor *cur, const void *src, size_t len)
 
 	while (done < len && (n = iov_piece(cur, len - done, &piece)) > 0) {
 		gptr_copy_out(gptr_from_hva(void, piece), (const uint8_t *)src + done, n);
+		done += n;
+	}
+	return done;
+}
+
+size_t iov_copy(struct iov_cursor *dst, struct iov_cursor *src, size_t len)
+{
+	size_t done = 0, n;
+	uint8_t *from, *to;
+
+	while (done < len && (n = iov_left(dst)) > 0) {
+		if (n > len - done)
+			n = len - done;
+		n = iov_piece(src, n, &from);
+		if (n == 0)
+			break;
+		iov_piece(dst, n, &to);
+		gptr_copy(gptr_from_hva(void, to), gptr_from_hva(const void, from), n);
 		done += n;
 	}
 	return done;

@@ -29,6 +29,8 @@ uint64_t iov_total_bytes(const struct iovec *iov, unsigned cnt);
 /* Each copies at most len bytes, moves on, and returns how many there were. */
 size_t iov_copy_in(struct iov_cursor *cur, void *dst, size_t len);        /* iov -> dst */
 size_t iov_copy_out(struct iov_cursor *cur, const void *src, size_t len); /* src -> iov */
+/* From one cursor to another, until either ends. */
+size_t iov_copy(struct iov_cursor *dst, struct iov_cursor *src, size_t len);
 size_t iov_zero(struct iov_cursor *cur, size_t len);
 size_t iov_skip(struct iov_cursor *cur, size_t len);
 

@@ -13,8 +13,8 @@
  * 3. Locked entries are there until they are unlocked: they do not age, move, or count. One with
  *    FDB_VLAN_ANY stands for its address in every VLAN.
  * 4. `generation` changes whenever something that was found before may be found no more, or
- *    elsewhere. Caches of what was found are good while it is the same, and not longer than the
- *    entry lives.
+ *    elsewhere, or that was not found may be. Caches of what was found, or not, are good while it
+ * is the same, and of what was found not longer than the entry lives.
  */
 #ifndef PARIO_NETWORK_FDB_H
 #define PARIO_NETWORK_FDB_H
@@ -53,8 +53,8 @@ struct fdb_options {
 struct fdb {
 	struct fdb_entry *entries;
 	uint32_t mask;
-	uint32_t generation;
-	uint32_t cnt; /* learnt */
+	uint32_t generation; /* users raise it, too, when their own part of what is cached changes */
+	uint32_t cnt;        /* learnt */
 	uint32_t locked_cnt;
 	uint32_t sweep; /* where fdb_sweep() goes on */
 	struct fdb_options options;

@@ -107,6 +107,17 @@ static ALWAYS_INLINE void frame_init(struct frame *frame, struct frame_source *s
 	frame->plain = true;
 }
 
+/* plain_header and head in one: FRAME_PLAIN_BYTES + FRAME_HEAD_BYTES. */
+static ALWAYS_INLINE uint8_t *frame_wire(struct frame *frame)
+{
+	return (uint8_t *)frame + offsetof(struct frame, plain_header);
+}
+
+static ALWAYS_INLINE const uint8_t *frame_wire_const(const struct frame *frame)
+{
+	return (const uint8_t *)frame + offsetof(struct frame, plain_header);
+}
+
 /* Also when head was filled in anew behind it, as from a guest's buffer. */
 static ALWAYS_INLINE void frame_set_plain_header(struct frame *frame)
 {

@@ -96,6 +96,7 @@ static void netport_join_on_worker(struct exchange *exchange, void *arg)
 	exchange->ports[FABRIC_PORT_PLACE(port->id)] =
 		(struct exchange_port){.replica = replica, .id = port->id};
 	list_push_back(&replica->sw->members, &replica->member);
+	replica->sw->fdb.generation++; /* who was the only other port is it no more */
 	replica->joined = true;
 	replica_lock(replica);
 	netport_forget_cached(replica);

@@ -240,6 +240,19 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 
 /* --- one frame --- */
 
+/* The only other port, if it carries the VLAN: what nobody knows can only be meant for it. */
+static struct netport_replica *replica_lone_peer(struct netport_replica *from, unsigned vlan)
+{
+	const struct list_node *first = from->sw->members.next;
+	struct netport_replica *to;
+
+	if (first->next == &from->sw->members || first->next->next != &from->sw->members)
+		return NULL;
+	to = list_entry(first == &from->member ? first->next : from->sw->members.next,
+			struct netport_replica, member);
+	return netport_vlans_carry(&to->vlans, vlan) ? to : NULL;
+}
+
 /* Checks that depend on the frame alone and sets its VLAN. False: dropped and counted. */
 static bool burst_admit(const struct burst *burst, struct frame *frame, struct ether ether)
 {
@@ -265,7 +278,10 @@ static bool burst_admit(const struct burst *burst, struct frame *frame, struct e
 	return true;
 }
 
-/* Who is behind the address. NULL: nobody knows, or it was dropped and counted. */
+/*
+ * Who is behind the address. NULL: nobody knows, and more than one could be; or it was dropped and
+ * counted.
+ */
 static struct netport_replica *burst_look_up(const struct burst *burst, struct frame *frame,
 					     uint64_t key, bool *dropped)
 {
@@ -274,8 +290,14 @@ static struct netport_replica *burst_look_up(const struct burst *burst, struct f
 	struct netport_replica *to;
 
 	*dropped = false;
-	if (!entry)
-		return NULL;
+	if (!entry) {
+		to = replica_lone_peer(from, fdb_key_vlan(key));
+		if (to) {
+			from->dst_key = key;
+			from->dst_to = to;
+		}
+		return to;
+	}
 	to = netport_of_addresses(entry->port);
 	if (to == from) {
 		burst_drop(burst, frame, &from->stats.drop_hairpin, CAPTURE_DROP_HAIRPIN);

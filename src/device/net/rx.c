@@ -111,7 +111,7 @@ static ALWAYS_INLINE void put_plain(struct vq_slot *slot, const struct frame *fr
 	const unsigned head_bytes = FRAME_PLAIN_BYTES + frame->head_bytes;
 	uint8_t *dst = slot->iov[0].iov_base;
 
-	copy_short_out(gptr_from_hva(void, dst), frame->plain_header, head_bytes);
+	copy_short_out(gptr_from_hva(void, dst), frame_wire_const(frame), head_bytes);
 	copy_payload(dst + head_bytes, frame);
 	slot->used_bytes = FRAME_PLAIN_BYTES + frame->bytes;
 }
@@ -197,8 +197,6 @@ struct rx_writer {
 
 static bool writer_next(struct rx_writer *writer)
 {
-	if (writer->cursor.cnt)
-		return true;
 	if (!writer->left)
 		return false;
 	writer->left--;
@@ -212,34 +210,24 @@ static void write_bytes(struct rx_writer *writer, const void *src, size_t len)
 {
 	const uint8_t *from = src;
 
-	while (len && writer_next(writer)) {
+	do {
 		size_t got = iov_copy_out(&writer->cursor, from, len);
 
 		(*writer->slots)->used_bytes += (uint32_t)got;
 		from += got;
 		len -= got;
-	}
+	} while (len && writer_next(writer));
 }
 
 /* From a sender's memory to the receiver's, len bytes of what the cursor is at. */
 static void write_guest(struct rx_writer *writer, struct iov_cursor *from, size_t len)
 {
-	while (len && writer_next(writer)) {
-		struct iovec piece;
-		size_t got;
+	do {
+		size_t got = iov_copy(&writer->cursor, from, len);
 
-		/* The next stretch that is contiguous on both sides. */
-		size_t room = writer->cursor.iov->iov_len - writer->cursor.offset_bytes;
-
-		if (!iov_slice(from, room < len ? room : len, &piece, 1, &got))
-			return;
-		gptr_copy(gptr_from_hva(void, (uint8_t *)writer->cursor.iov->iov_base +
-						      writer->cursor.offset_bytes),
-			  gptr_from_hva(void, piece.iov_base), got);
-		iov_skip(&writer->cursor, got);
 		(*writer->slots)->used_bytes += (uint32_t)got;
 		len -= got;
-	}
+	} while (len && writer_next(writer));
 }
 
 static void write_output(struct net_queue *queue, struct net_egress *egress, unsigned slot_cnt)

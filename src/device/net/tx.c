@@ -105,7 +105,7 @@ static ALWAYS_INLINE bool take_usual(struct net_slot *slot, unsigned head_bytes)
 
 	if (unlikely(first->iov_len < bytes))
 		return false;
-	copy_short_in(frame->plain_header, gptr_from_hva(void, first->iov_base), bytes);
+	copy_short_in(frame_wire(frame), gptr_from_hva(void, first->iov_base), bytes);
 	first->iov_base = (uint8_t *)first->iov_base + bytes;
 	first->iov_len -= bytes;
 	frame->iov = first + all;

@@ -255,6 +255,7 @@ static void test_options(void **state)
 		{{7, 0, 4, 9, 9, 9, 9, 9, 9, 9, 9, 9}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
 		{{0x94, 1, 7, 3, 9, 9, 9, 9, 9, 9, 9, 9}, {0x94, 1, 7, 3, 9, 9, 9, 9, 9, 9, 9, 9}},
 		{{7, 13, 4, 9, 9, 9, 9, 9, 9, 9, 9, 9}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+		{{7, 255, 4, 9, 9, 9, 9, 9, 9, 9, 9, 9}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
 		{{0x94, 255, 4, 9, 9, 9, 9, 9, 9, 9, 7, 1},
 		 {0x94, 255, 4, 9, 9, 9, 9, 9, 9, 9, 7, 1}},
 		{{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 7}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
@@ -274,6 +275,7 @@ static void test_options(void **state)
 		while (segment_next(&s, &out)) {
 			const uint8_t *ip = out.head + l.f.l3;
 
+			assert_int_equal(out.head_bytes, l.f.l4);
 			assert_memory_equal(ip + 20, rows[i].second, 12);
 			assert_int_equal(frames_slow_fold(frames_slow_sum(0, ip, 32, false)),
 					 0xffff);

@@ -87,6 +87,27 @@ static void test_cut_and_slice(void **state)
 	}
 }
 
+/* Every cut of one side against many of the other, in two steps, and over both ends. */
+static void test_copy_between(void **state)
+{
+	(void)state;
+	for (unsigned mask = 0; mask < 1u << (BYTES - 1); mask++) {
+		for (size_t first = 0; first <= BYTES; first++) {
+			uint8_t from[BYTES] = "abcdefghijkl", to[BYTES] = {0};
+			struct iovec from_iov[PIECES_MAX], to_iov[PIECES_MAX];
+			struct iov_cursor src, dst;
+
+			iov_cursor_init(&src, from_iov, cut_by_mask(from, mask, from_iov));
+			iov_cursor_init(&dst, to_iov,
+					cut_by_mask(to, (mask * 5 + 3) & 0x7ff, to_iov));
+			assert_int_equal(iov_copy(&dst, &src, first), first);
+			assert_int_equal(iov_copy(&dst, &src, 2 * BYTES), BYTES - first);
+			assert_memory_equal(to, from, BYTES);
+			assert_int_equal(iov_copy(&dst, &src, 1), 0);
+		}
+	}
+}
+
 static void test_slice_of_short_output(void **state)
 {
 	uint8_t buf[BYTES];
@@ -108,6 +129,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_copy_every_cut),
 		cmocka_unit_test(test_cut_and_slice),
+		cmocka_unit_test(test_copy_between),
 		cmocka_unit_test(test_slice_of_short_output),
 	};
 

@@ -44,7 +44,7 @@ struct rig *rig_new(unsigned worker_cnt, const struct netswitch_options *options
 	return rig;
 }
 
-static void rig_closed(void *arg)
+void rig_count_closed(void *arg)
 {
 	((struct rig *)arg)->closed++;
 }
@@ -53,8 +53,8 @@ void rig_free(struct rig *rig)
 {
 	const unsigned closed = rig->closed;
 
-	netswitch_free(rig->sw, rig_closed, rig);
-	fabric_free(rig->fabric, rig_closed, rig);
+	netswitch_free(rig->sw, rig_count_closed, rig);
+	fabric_free(rig->fabric, rig_count_closed, rig);
 	rig_until(rig, rig->closed == closed + 2);
 	for (unsigned i = 0; i < rig->worker_cnt; i++)
 		worker_free(rig->workers[i]);
@@ -238,7 +238,7 @@ void rig_port_close(struct rig_port *port)
 		if (port->queues[i].open)
 			rig_queue_close(port, i);
 	}
-	netport_close(port->port, rig_closed, port->rig);
+	netport_close(port->port, rig_count_closed, port->rig);
 	rig_until(port->rig, port->rig->closed > closed);
 }
 
@@ -308,42 +308,30 @@ unsigned rig_fill_head(uint8_t *head, const struct rig_head *what)
 	return put16(head, at, what->payload);
 }
 
-static struct frame *sender_take(struct rig_sender *sender, const struct rig_head *what)
+struct frame *rig_sender_take(struct rig_sender *sender)
 {
 	struct frame *frame = NULL;
 
 	for (unsigned i = 0; i < RIG_FRAMES && (!frame || frame->refs > 0); i++)
 		frame = &sender->frames[sender->next++ % RIG_FRAMES];
-	if (frame->refs > 0)
-		return NULL;
+	CHECK(frame->refs == 0);
 	memset(frame, 0, offsetof(struct frame, head));
 	frame->source = &sender->source;
-	frame->head_bytes = (uint16_t)rig_fill_head(frame->head, what);
 	frame->bytes = 60;
 	frame->refs = 1;
 	return frame;
 }
 
-bool rig_send_on_worker(struct rig_sender *sender, struct netport *port,
-			const struct rig_head *heads, unsigned cnt, uint64_t now_ns)
+void rig_sender_send(struct rig_sender *sender, struct netport *port, struct frame *const *frames,
+		     unsigned cnt, uint64_t now_ns)
 {
-	struct frame *frames[NETPORT_BURST];
-	unsigned taken;
 	unsigned back = 0;
 
-	for (taken = 0; taken < cnt; taken++) {
-		frames[taken] = sender_take(sender, &heads[taken]);
-		if (!frames[taken])
-			break;
-	}
-	if (taken == 0)
-		return false;
-	netport_send(port, sender->source.exchange, frames, taken, now_ns);
-	add(&sender->sent, taken);
-	for (unsigned i = 0; i < taken; i++)
+	add(&sender->sent, cnt);
+	netport_send(port, sender->source.exchange, frames, cnt, now_ns);
+	for (unsigned i = 0; i < cnt; i++)
 		back += --frames[i]->refs == 0;
 	add(&sender->back, back);
-	return taken == cnt;
 }
 
 struct send_order {
@@ -357,9 +345,14 @@ struct send_order {
 static void order_send(struct worker *worker, void *arg)
 {
 	struct send_order *order = arg;
+	struct frame *frames[NETPORT_BURST];
 
-	CHECK(rig_send_on_worker(order->sender, order->port, order->heads, order->cnt,
-				 order->now_ns ? order->now_ns : worker_now_ns(worker)));
+	for (unsigned i = 0; i < order->cnt; i++) {
+		frames[i] = rig_sender_take(order->sender);
+		frames[i]->head_bytes = (uint16_t)rig_fill_head(frames[i]->head, &order->heads[i]);
+	}
+	rig_sender_send(order->sender, order->port, frames, order->cnt,
+			order->now_ns ? order->now_ns : worker_now_ns(worker));
 }
 
 void rig_send_at(struct rig_sender *sender, struct rig_port *port, const struct rig_head *heads,

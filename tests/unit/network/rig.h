@@ -41,6 +41,8 @@ struct rig *rig_new(unsigned worker_cnt, const struct netswitch_options *options
 		    enum poll_mode mode);
 /* The switch has no port any more. */
 void rig_free(struct rig *rig);
+/* For netport_close() and the like; arg is the rig. */
+void rig_count_closed(void *arg);
 
 /* Runs fn on a worker and returns when control has its acknowledgement. */
 void rig_call(struct rig *rig, unsigned worker, void (*fn)(struct worker *worker, void *arg),
@@ -132,9 +134,10 @@ void rig_send(struct rig_sender *sender, struct rig_port *port, const struct rig
 /* The same with another time than the worker's. */
 void rig_send_at(struct rig_sender *sender, struct rig_port *port, const struct rig_head *heads,
 		 unsigned cnt, uint64_t now_ns);
-/* On the sender's worker: one burst of cnt frames, all alike. False: it has no free frames. */
-bool rig_send_on_worker(struct rig_sender *sender, struct netport *port,
-			const struct rig_head *heads, unsigned cnt, uint64_t now_ns);
+/* On the sender's worker: a free frame with one reference, without a head; a burst of such. */
+struct frame *rig_sender_take(struct rig_sender *sender);
+void rig_sender_send(struct rig_sender *sender, struct netport *port, struct frame *const *frames,
+		     unsigned cnt, uint64_t now_ns);
 
 struct netport_stats rig_stats(const struct rig_port *port);
 
