@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of routes, and those that only look. Not objects' documents (api_objects.c) and not changes
- * (api_change.c).
+ * The table of routes, and those that only look. Not objects' documents (api_objects.c) and not
+ * changes (api_change.c).
  */
 #include "app/api.h"
 
@@ -39,20 +39,14 @@ static void show_daemon(struct http_request *request, const char *name, json_t *
 	http_answer(request, 200, api_daemon_json(api->daemon));
 }
 
-/* Appends to list what fn gives for each object of a kind. */
-static void append_objects(const struct daemon *daemon, enum config_kind kind,
-			   json_t *(*fn)(struct served *served), json_t *list)
-{
-	for (unsigned i = 0; i < daemon_cnt(daemon, kind); i++)
-		json_array_append_new(list, fn(daemon_at(daemon, kind, i)));
-}
-
+/* A list of what fn gives for each object of a kind. */
 static json_t *objects_json(const struct daemon *daemon, enum config_kind kind,
 			    json_t *(*fn)(struct served *served))
 {
 	json_t *list = json_array();
 
-	append_objects(daemon, kind, fn, list);
+	for (unsigned i = 0; i < daemon_cnt(daemon, kind); i++)
+		json_array_append_new(list, fn(daemon_at(daemon, kind, i)));
 	return list;
 }
 
@@ -77,13 +71,14 @@ static void list_kind(struct http_request *request, const char *name, json_t *bo
 static void list_objects(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	const struct api *api = arg;
-	json_t *list = json_array();
+	json_t *lists = json_object();
 
 	(void)name;
 	(void)body;
 	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++)
-		append_objects(api->daemon, kind, api_object_summary, list);
-	http_answer(request, 200, json_pack("{s:o}", "objects", list));
+		json_object_set_new(lists, config_table(kind)->name,
+				    objects_json(api->daemon, kind, api_object_summary));
+	http_answer(request, 200, lists);
 }
 
 /* NULL after a refusal. */
@@ -125,10 +120,10 @@ static void answer_macs(void *arg, const struct netswitch_mac *rows, int cnt)
 
 	for (int i = 0; i < cnt; i++) {
 		netaddr_format_mac(rows[i].mac, mac);
-		json_array_append_new(
-			list, json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac, "vlan",
-					(int)rows[i].vlan, "port", rows[i].port, "locked",
-					(int)rows[i].locked, "age_s", (json_int_t)rows[i].age_s));
+		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac,
+						      "vlan", (int)rows[i].vlan, "port",
+						      rows[i].port, "locked", (int)rows[i].locked,
+						      "age_s", (json_int_t)rows[i].age_s));
 	}
 	http_answer(request, 200, cnt < 0 ? NULL : json_pack("{s:O}", "macs", list));
 	json_decref(list);
@@ -180,8 +175,8 @@ static void show_stats(struct http_request *request, const char *name, json_t *b
 		    json_pack("{s:o, s:o, s:o, s:o}", "disks",
 			      objects_json(api->daemon, CONFIG_DISK, api_object_stats), "ports",
 			      objects_json(api->daemon, CONFIG_PORT, api_object_stats), "uplinks",
-			      objects_json(api->daemon, CONFIG_UPLINK, api_object_stats),
-			      "workers", workers_json(api->daemon)));
+			      objects_json(api->daemon, CONFIG_UPLINK, api_object_stats), "workers",
+			      workers_json(api->daemon)));
 }
 
 static void show_schema(struct http_request *request, const char *name, json_t *body, void *arg)
@@ -212,17 +207,17 @@ static void show_counters(struct http_request *request, const char *name, json_t
 }
 
 /* What may be done with each kind: plural of the path, what a person calls one. */
-#define KIND_ROUTES(plural, one, kind)                                                             \
-	{"GET", "/v1/" plural, "All " plural " in short.", false, list_kind, kind},                \
-		{"POST", "/v1/" plural, "Adds " one ": an object of its keys.", true, api_add,     \
-		 kind},                                                                            \
+#define KIND_ROUTES(plural, one, kind)                                              \
+	{"GET", "/v1/" plural, "All " plural " in short.", false, list_kind, kind}, \
+		{"POST", "/v1/" plural, "Adds " one ": an object of its keys.",     \
+		 true,   api_add,       kind},                                      \
 		OBJECT_ROUTES(plural, one, kind)
 
 #define OBJECT_ROUTES(plural, one, kind)                                                           \
-	{"GET", "/v1/" plural "/NAME", "With all that is known of " one ".", false, show_object,   \
-	 kind},                                                                                    \
-		{"GET", "/v1/" plural "/NAME/stats", "Counters of " one ".", false,                \
-		 show_object_stats, kind},                                                         \
+	{"GET", "/v1/" plural "/NAME", "With all that is known of " one ".",                       \
+	 false, show_object,           kind},                                                      \
+		{"GET", "/v1/" plural "/NAME/stats", "Counters of " one ".",                       \
+		 false, show_object_stats,           kind},                                        \
 		{"PATCH", "/v1/" plural "/NAME", "Changes keys of " one ".", true, api_set, kind}, \
 	{                                                                                          \
 		"DELETE", "/v1/" plural "/NAME", "Drains and removes " one ".", false, api_remove, \

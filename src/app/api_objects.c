@@ -244,8 +244,8 @@ json_t *api_object_summary(struct served *served)
 		put(object, "backend",
 		    json_string(storage_backend_name(disk_config(disk_of(served))->backend)));
 		put(object, "capacity_bytes",
-		    json_integer((json_int_t)storage_info(disk_of(served)->storage)
-					 ->capacity_bytes));
+		    json_integer(
+			    (json_int_t)storage_info(disk_of(served)->storage)->capacity_bytes));
 		put(object, "requests",
 		    json_integer((json_int_t)observe_device_counter(front->device, "ring",
 								    "completed")));

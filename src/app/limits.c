@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sum of descriptors over disks, ports, uplinks, queues and workers. Not an accounting of what is open.
+ * The sum of descriptors over disks, ports, uplinks, queues and workers. Not an accounting of what
+ * is open.
  */
 #include "app/limits.h"
 
@@ -84,8 +85,8 @@ int limits_raise(const struct config *config, struct err *err)
 			       front_cnt(config), least, got);
 	if (got < full)
 		log_warn(NULL,
-			 "RLIMIT_NOFILE: if all queues of %u disks and ports are used they take %" PRIu64
-			 " descriptors, the limit is %" PRIu64
+			 "RLIMIT_NOFILE: if all queues of %u disks and ports are used they take "
+			 "%" PRIu64 " descriptors, the limit is %" PRIu64
 			 ": front ends with many queues may be refused (raise it with `ulimit -n` "
 			 "or LimitNOFILE=, or lower `queues` and `queue-pairs`)",
 			 front_cnt(config), full, got);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order of operations on a running daemon, and looking at it.
- * Not what they do (operate_set.c, operate_object.c, operate_resize.c) and not its start and end (daemon.c).
+ * Not what they do (operate_set.c, operate_object.c, operate_resize.c) and not its start and end
+ * (daemon.c).
  */
 #include "app/operate.h"
 

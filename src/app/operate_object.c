@@ -162,8 +162,8 @@ static int check_unused(struct operation *op, const struct served *lan)
 
 			if (!name || strcmp(name, served_name(lan)) != 0)
 				continue;
-			err_set(&err, EBUSY, "%s %s is on it: remove that first",
-				config_noun(kind), list->objects[i]->name);
+			err_set(&err, EBUSY, "%s %s is on it: remove that first", config_noun(kind),
+				list->objects[i]->name);
 			operation_complain(op, lan, &err);
 			return -EBUSY;
 		}

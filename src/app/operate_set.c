@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Setting keys of a running object, or of the daemon and all objects that follow it: all or nothing.
- * Not the checks, which are the configuration's (control/config.h: config_change()).
+ * Setting keys of a running object, or of the daemon and all objects that follow it: all or
+ * nothing. Not the checks, which are the configuration's (control/config.h: config_change()).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -164,8 +164,8 @@ static bool follow(struct operation *op, struct served *served)
 	struct operation_target *target = &op->targets[op->target_cnt];
 
 	target->served = served;
-	target->wanted = config_follow(op->daemon->config, served->config, op->daemon_wanted,
-				       &op->errors);
+	target->wanted =
+		config_follow(op->daemon->config, served->config, op->daemon_wanted, &op->errors);
 	op->target_cnt += target->wanted != NULL;
 	return target->wanted;
 }

@@ -100,7 +100,8 @@ static void print_help(void)
 	       "       pariod --port NAME,KEY=VALUE,... [OPTION]...\n"
 	       "       pariod --config FILE [OPTION]...\n"
 	       "       pariod --api SOCKET [OPTION]...\n\n"
-	       "Serves disks and network ports to virtual machines over vhost-user, in the foreground.\n\n"
+	       "Serves disks and network ports to virtual machines over vhost-user, in the "
+	       "foreground.\n\n"
 	       "Options:\n");
 	for (unsigned i = 0; i < ARRAY_LEN(own_options); i++) {
 		const struct own_option *option = &own_options[i];
@@ -120,7 +121,8 @@ static void print_help(void)
 	}
 	printf("\nExample:\n"
 	       "  pariod --disk vda,path=vda.raw,socket=/run/pario/vda.sock --workers 1\n"
-	       "  pariod --port vm1,switch=lan,socket=/run/pario/vm1.sock --uplink tap0,switch=lan\n\n"
+	       "  pariod --port vm1,switch=lan,socket=/run/pario/vm1.sock --uplink "
+	       "tap0,switch=lan\n\n"
 	       "Exit status: 0 after SIGTERM or SIGINT, 1 when something failed at run time,\n"
 	       "2 when an option, a key, a path or a permission is wrong.\n");
 }

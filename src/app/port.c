@@ -137,8 +137,7 @@ static void log_totals(const struct port *port)
 		 " frames (%" PRIu64 " bytes) to it; %" PRIu64 " dropped",
 		 s.in_frames, s.in_bytes, s.out_frames, s.out_bytes,
 		 s.drop_runt + s.drop_spoofed + s.drop_vlan + s.drop_storm + s.drop_hairpin +
-			 s.drop_no_port + s.drop_no_queue + s.drop_inbox_full +
-			 s.drop_egress_vlan);
+			 s.drop_no_port + s.drop_no_queue + s.drop_inbox_full + s.drop_egress_vlan);
 }
 
 static void drained(struct served *served)

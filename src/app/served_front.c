@@ -138,7 +138,8 @@ static void change_tuning(struct served_front *front, const struct config_front 
 		device_tune(front->device, &tuning, join);
 }
 
-static int change_workers(struct served_front *front, const struct config_front *to, struct err *err)
+static int change_workers(struct served_front *front, const struct config_front *to,
+			  struct err *err)
 {
 	struct worker **serving;
 	unsigned cnt;

@@ -175,7 +175,8 @@ static void fill_value(struct filling *f, const char *key, const json_t *value)
 	if (idx < 0)
 		complain_unknown(f, &origin, path, key);
 	else if (f->changing && !f->table->rows[idx].runtime)
-		config_errors_add(f->errors, &origin, path, "cannot be changed while it runs; %s%s%s",
+		config_errors_add(f->errors, &origin, path,
+				  "cannot be changed while it runs; %s%s%s",
 				  f->table == &schema_daemon ? "start the daemon" : "remove the ",
 				  f->table == &schema_daemon ? "" : f->table->noun,
 				  f->table == &schema_daemon ? " anew" : " and add it anew");
@@ -355,7 +356,7 @@ struct config_object *config_new(struct config *config, enum config_kind kind, c
 }
 
 void config_set_key(struct config *config, struct config_object *object, const char *key,
-		const char *text, struct config_errors *errors)
+		    const char *text, struct config_errors *errors)
 {
 	const struct schema_table *table = config_table(object->kind);
 	char path[CONFIG_PATH_BYTES];

@@ -5,8 +5,8 @@
  *
  * Theory of operation
  *
- * 1. Sources become trees (tree.h): a YAML file, each --disk, --port and so on. Trees are applied in
- *    order: first the file, then the command line. Objects add up; a daemon key on the command line
+ * 1. Sources become trees (tree.h): a YAML file, each --disk, --port and so on. Trees are applied
+ * in order: first the file, then the command line. Objects add up; a daemon key on the command line
  *    wins.
  * 2. Phases: values (config_add_tree, config_set_daemon), then what keys mean together
  *    (config_finish), then what the machine says (config_check_paths). Each phase reports all that
@@ -265,7 +265,7 @@ struct config_object *config_new(struct config *config, enum config_kind kind, c
 void config_set_daemon(struct config *config, const char *key, const char *text,
 		       struct config_errors *errors);
 void config_set_key(struct config *config, struct config_object *object, const char *key,
-		const char *text, struct config_errors *errors);
+		    const char *text, struct config_errors *errors);
 
 /*
  * Switches that are named and not described; defaults that depend on other keys; then the cross

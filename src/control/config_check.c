@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What keys mean together. Not single values, which the schema judges (schema_value.c), not those of
- * networks (config_check_net.c), and not what the machine says to them (config_paths.c).
+ * What keys mean together. Not single values, which the schema judges (schema_value.c), not those
+ * of networks (config_check_net.c), and not what the machine says to them (config_paths.c).
  */
 #include "control/config.h"
 
@@ -360,16 +360,14 @@ static void check_name(const struct config *config, const struct config_object *
 	else if (strcmp(object->name, "daemon") == 0)
 		config_complain_of(
 			config, object, "name",
-			"\"daemon\" is what pario calls the daemon itself; choose another",
-			errors);
+			"\"daemon\" is what pario calls the daemon itself; choose another", errors);
 }
 
 void config_finish_object(struct config *config, struct config_object *object,
 			  struct config_errors *errors)
 {
 	if (inherit(&config->daemon, object))
-		config_complain_of(config, object, NULL, "no memory for the configuration",
-				   errors);
+		config_complain_of(config, object, NULL, "no memory for the configuration", errors);
 	check_name(config, object, errors);
 	check_belonging(config, object, errors);
 	if (object->kind == CONFIG_DISK)

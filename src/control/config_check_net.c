@@ -47,8 +47,8 @@ void config_imply_switch(struct config *config, const struct config_object *obje
 		return;
 	row = schema_find(config_table(object->kind), "switch");
 	made = config_append_new(config, CONFIG_SWITCH, object->key_origin[row], errors);
-	if (made && schema_set(&schema_switch.rows[schema_find(&schema_switch, "name")], made, name,
-			       NULL))
+	if (made &&
+	    schema_set(&schema_switch.rows[schema_find(&schema_switch, "name")], made, name, NULL))
 		config_no_memory(errors);
 }
 
@@ -60,7 +60,8 @@ static void check_switch(const struct config *config, const struct config_object
 	char what[160];
 
 	if (!name) {
-		snprintf(what, sizeof(what), "missing: every %s needs one", config_noun(object->kind));
+		snprintf(what, sizeof(what), "missing: every %s needs one",
+			 config_noun(object->kind));
 		config_complain_of(config, object, "switch", what, errors);
 	} else if (found && found->kind != CONFIG_SWITCH) {
 		snprintf(what, sizeof(what), "\"%s\" is no switch but the name of %s %s", name,

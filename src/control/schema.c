@@ -13,11 +13,11 @@
 #define DISTANCE_WORD_MAX 32
 
 static const char *const type_names[] = {
-	[SCHEMA_BOOL] = "boolean",  [SCHEMA_INT] = "integer",     [SCHEMA_POW2] = "integer",
-	[SCHEMA_FD] = "descriptor", [SCHEMA_SIZE] = "size",       [SCHEMA_MODE] = "mode",
-	[SCHEMA_CHOICE] = "choice", [SCHEMA_NAME] = "name",       [SCHEMA_TEXT] = "text",
-	[SCHEMA_PATH] = "path",     [SCHEMA_CPUS] = "cpu-list",   [SCHEMA_USER] = "user",
-	[SCHEMA_GROUP] = "group",   [SCHEMA_ORDER] = "cpu-order", [SCHEMA_MAC] = "mac-address",
+	[SCHEMA_BOOL] = "boolean",    [SCHEMA_INT] = "integer",     [SCHEMA_POW2] = "integer",
+	[SCHEMA_FD] = "descriptor",   [SCHEMA_SIZE] = "size",       [SCHEMA_MODE] = "mode",
+	[SCHEMA_CHOICE] = "choice",   [SCHEMA_NAME] = "name",       [SCHEMA_TEXT] = "text",
+	[SCHEMA_PATH] = "path",       [SCHEMA_CPUS] = "cpu-list",   [SCHEMA_USER] = "user",
+	[SCHEMA_GROUP] = "group",     [SCHEMA_ORDER] = "cpu-order", [SCHEMA_MAC] = "mac-address",
 	[SCHEMA_VLANS] = "vlan-list",
 };
 _Static_assert(ARRAY_LEN(type_names) == SCHEMA_TYPE_MAX_, "a name for each type");

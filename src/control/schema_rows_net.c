@@ -78,39 +78,37 @@ static const struct schema_row switch_rows[] = {
 		 "those beyond are dropped and counted. 0: no limit."},
 };
 
-#define VLAN_ROWS(of)                                                                         \
-	{.key = "vlan",                                                                       \
-	 .runtime = true,                                                                     \
-	 .type = SCHEMA_INT,                                                                  \
-	 .value_in_words = "none: without trunk, every VLAN with its tags as they are",       \
-	 .min = 1,                                                                            \
-	 .max = NETPORT_VLAN_MAX,                                                             \
-	 .offset = SCHEMA_OFFSET(of, vlans.access),                                           \
-	 .help = "The VLAN that it belongs to (access): its frames have no tag. Not beside "  \
-		 "trunk."},                                                                   \
-	{                                                                                     \
-		.key = "trunk", .runtime = true, .type = SCHEMA_VLANS,                        \
-		.value_in_words = "none", .max = TRUNK_BYTES_MAX,                             \
-		.offset = SCHEMA_OFFSET(of, vlans.trunk),                                     \
-		.help = "The VLANs whose frames it carries, tagged; 0 stands for those "      \
-			"without a tag. On a command line a comma in it is written ,,"        \
+#define VLAN_ROWS(of)                                                                            \
+	{.key = "vlan",                                                                          \
+	 .runtime = true,                                                                        \
+	 .type = SCHEMA_INT,                                                                     \
+	 .value_in_words = "none: without trunk, every VLAN with its tags as they are",          \
+	 .min = 1,                                                                               \
+	 .max = NETPORT_VLAN_MAX,                                                                \
+	 .offset = SCHEMA_OFFSET(of, vlans.access),                                              \
+	 .help = "The VLAN that it belongs to (access): its frames have no tag. Not beside "     \
+		 "trunk."},                                                                      \
+	{                                                                                        \
+		.key = "trunk", .runtime = true, .type = SCHEMA_VLANS, .value_in_words = "none", \
+		.max = TRUNK_BYTES_MAX, .offset = SCHEMA_OFFSET(of, vlans.trunk),                \
+		.help = "The VLANs whose frames it carries, tagged; 0 stands for those "         \
+			"without a tag. On a command line a comma in it is written ,,"           \
 	}
 
-#define SWITCH_ROW(of, noun)                                                                  \
-	{.key = "switch",                                                                     \
-	 .type = SCHEMA_NAME,                                                                 \
-	 .value_in_words = "none: every " noun " needs one",                                  \
-	 .max = OBJECT_NAME_BYTES_MAX,                                                        \
-	 .offset = SCHEMA_OFFSET(of, switch_name),                                            \
-	 .help = "The switch that it is a port of. One that is not described anywhere is "    \
-		 "made with its defaults."}
+#define SWITCH_ROW(of, noun)                                                                      \
+	{                                                                                         \
+		.key = "switch", .type = SCHEMA_NAME,                                             \
+		.value_in_words = "none: every " noun " needs one", .max = OBJECT_NAME_BYTES_MAX, \
+		.offset = SCHEMA_OFFSET(of, switch_name),                                         \
+		.help = "The switch that it is a port of. One that is not described anywhere is " \
+			"made with its defaults."                                                 \
+	}
 
-#define OFFLOAD_ROW(name, member, text)                                                       \
-	{.key = "offloads." name,                                                             \
-	 .type = SCHEMA_BOOL,                                                                 \
-	 .value = "true",                                                                     \
-	 .offset = SCHEMA_OFFSET(config_port, offloads.member),                               \
-	 .help = (text)}
+#define OFFLOAD_ROW(name, member, text)                                               \
+	{                                                                             \
+		.key = "offloads." name, .type = SCHEMA_BOOL, .value = "true",        \
+		.offset = SCHEMA_OFFSET(config_port, offloads.member), .help = (text) \
+	}
 
 static const struct schema_row port_rows[] = {
 	SCHEMA_NAME_ROW(config_port, "port"),
@@ -168,8 +166,9 @@ static const struct schema_row port_rows[] = {
 	 .offset = SCHEMA_OFFSET(config_port, speed_mbit),
 	 .help = "The speed that the guest is told, in Mbit/s; nothing is limited by it."},
 	OFFLOAD_ROW("csum", csum, "Offer to complete checksums for the guest."),
-	OFFLOAD_ROW("guest-csum", guest_csum, "Offer to leave checksums of frames that never "
-					      "were on a wire to the guest."),
+	OFFLOAD_ROW("guest-csum", guest_csum,
+		    "Offer to leave checksums of frames that never "
+		    "were on a wire to the guest."),
 	OFFLOAD_ROW("host-tso4", host_tso4, "Take large TCP frames over IPv4 from the guest."),
 	OFFLOAD_ROW("host-tso6", host_tso6, "Take large TCP frames over IPv6 from the guest."),
 	OFFLOAD_ROW("host-ecn", host_ecn, "Take large TCP frames with ECN from the guest."),
@@ -179,12 +178,15 @@ static const struct schema_row port_rows[] = {
 	OFFLOAD_ROW("guest-tso6", guest_tso6, "Offer large TCP frames over IPv6 to the guest."),
 	OFFLOAD_ROW("guest-ecn", guest_ecn, "Offer large TCP frames with ECN to the guest."),
 	OFFLOAD_ROW("guest-ufo", guest_ufo, "Offer large UDP datagrams to the guest."),
-	OFFLOAD_ROW("guest-uso4", guest_uso4, "Offer trains of UDP datagrams over IPv4 to the "
-					      "guest."),
-	OFFLOAD_ROW("guest-uso6", guest_uso6, "Offer trains of UDP datagrams over IPv6 to the "
-					      "guest."),
-	OFFLOAD_ROW("mrg-rxbuf", mrg_rxbuf, "Offer to spread a frame over several receive "
-					    "buffers."),
+	OFFLOAD_ROW("guest-uso4", guest_uso4,
+		    "Offer trains of UDP datagrams over IPv4 to the "
+		    "guest."),
+	OFFLOAD_ROW("guest-uso6", guest_uso6,
+		    "Offer trains of UDP datagrams over IPv6 to the "
+		    "guest."),
+	OFFLOAD_ROW("mrg-rxbuf", mrg_rxbuf,
+		    "Offer to spread a frame over several receive "
+		    "buffers."),
 	SCHEMA_RING_ROWS(config_port, "true",
 			 "Offer to use buffers in the order in which they were made available."),
 	SCHEMA_SERVICE_ROWS(config_port, "port"),

@@ -22,8 +22,9 @@ ALLOWED = {
     "vhost_user": ["base", "guest", "virtqueue", "worker", "device/device.h"],
     "observe": ["base", "worker", "device/device.h", "storage/storage.h",
                 "vhost_user/vhost_user.h"],
-    "control": ["base", "worker", "device/device.h", "device/blk/blk.h", "storage/storage.h",
-                "vhost_user/vhost_user.h"],
+    "control": ["base", "worker", "device/device.h", "device/blk/blk.h", "device/net/net.h",
+                "storage/storage.h", "vhost_user/vhost_user.h", "network/netport.h",
+                "network/netswitch.h"],
     "app": ["*"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')

@@ -40,8 +40,8 @@ class Options(pariod_rig.Case):
         self.refuse("--config is given twice", "--config", "a", "--config", "b")
 
     def test_nothing_to_serve(self):
-        self.refuse("no disk is configured")
-        self.refuse("no disk is configured", "--poll", "always")
+        self.refuse("no disk and no port is configured")
+        self.refuse("no disk and no port is configured", "--poll", "always")
 
     def test_read_only_of_nothing(self):
         self.refuse(["--read-only", "--blk-file"], "--read-only")
@@ -156,7 +156,7 @@ class Keys(pariod_rig.Case):
         config.write_text("disks:\n- name: [\n", encoding="utf-8")
         self.refuse("pario.yaml:3: not valid YAML", "--config", "pario.yaml")
         config.write_text("disks: []\n", encoding="utf-8")
-        self.refuse("no disk is configured", "--config", "pario.yaml")
+        self.refuse("no disk and no port is configured", "--config", "pario.yaml")
 
     def test_one_line_for_each_mistake(self):
         status, _, lines = self.run_once("--disk", "vda,queues=0,seg-max=0,poll=x")

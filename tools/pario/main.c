@@ -25,25 +25,36 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"list", "[--json]", "List the daemon's disks: state, size, queues, requests.", run_list},
+	{"list", "[--json]",
+	 "List the daemon's disks with state, size, queues and requests, and its switches, ports "
+	 "and uplinks with the frames that went in and out.",
+	 run_list},
 	{"show", "NAME [--all] [--json]",
-	 "Show a disk: the keys that were given, its queues (worker, CPU, virtual CPUs, depth, "
-	 "latency), and its counters that are not 0. With daemon for NAME: the daemon's keys. "
+	 "Show a disk, switch, port or uplink: the keys that were given, its queues (worker, CPU, "
+	 "virtual CPUs, depth, latency), what a guest has set of its port, and counters that are "
+	 "not 0. With daemon for NAME: the daemon's keys. "
 	 "With --all also the keys that have their defaults or the daemon's values.",
 	 run_show},
 	{"stats", "[NAME] [--json]",
-	 "Print the counters that are not 0 and the latencies of all disks, or of one.", run_stats},
+	 "Print the counters that are not 0 of all disks, ports and uplinks, or of one, and the "
+	 "latencies of disks.",
+	 run_stats},
+	{"macs", "SWITCH [--json]",
+	 "List the MAC addresses that a switch knows: the port of each, and how long ago it sent.",
+	 run_macs},
 	{"workers", "[--json]",
 	 "List the workers: CPU, queues, load, and how long each was busy, spinning and asleep.",
 	 run_workers},
 	{"set", "NAME KEY=VALUE... [--json]",
-	 "Change keys of a disk while it runs, or with daemon for NAME those of the daemon. It is "
+	 "Change keys of an object while it runs, or with daemon for NAME those of the daemon. It "
+	 "is "
 	 "done when the workers have taken all of it; else nothing has changed. KEY= gives a key "
 	 "back to the daemon's value or the default.",
 	 run_set},
-	{"add", "disk NAME,KEY=VALUE,... [--json]", "Add a disk, written as for pariod --disk.",
-	 run_add},
-	{"remove", "NAME [--json]", "Finish what a disk has under way, and remove it.", run_remove},
+	{"add", "disk|switch|port|uplink NAME,KEY=VALUE,... [--json]",
+	 "Add an object, written as for pariod --disk, --switch, --port and --uplink.", run_add},
+	{"remove", "NAME [--json]", "Finish what an object has under way, and remove it.",
+	 run_remove},
 	{"resize", "NAME SIZE [--json]", "Make a disk larger, and tell its guest.", run_resize},
 	{"capture", "PORT -w FILE [OPTION]...",
 	 "Have the daemon write the frames of a port or uplink into a pcapng file, which it makes, "

@@ -33,8 +33,11 @@ enum exit_status run_check(const struct words *words);
 enum exit_status run_schema(const struct words *words);
 
 /* commands_show.c */
-enum exit_status run_list(const struct words *words);
 enum exit_status run_show(const struct words *words);
+
+/* commands_list.c */
+enum exit_status run_list(const struct words *words);
+enum exit_status run_macs(const struct words *words);
 enum exit_status run_stats(const struct words *words);
 enum exit_status run_workers(const struct words *words);
 

@@ -123,8 +123,8 @@ static json_t *change(const char *key, const char *text)
 
 static struct config_disk *change_disk(struct stage *s, json_t *changes)
 {
-	struct config_object *copy = config_change(&s->config, config_at(&s->config, CONFIG_DISK, 0),
-						   changes, &s->errors);
+	struct config_object *copy = config_change(
+		&s->config, config_at(&s->config, CONFIG_DISK, 0), changes, &s->errors);
 
 	json_decref(changes);
 	return (struct config_disk *)copy;
@@ -402,8 +402,10 @@ static void test_adding_and_removing(void **state)
 	assert_ptr_equal(config_disk_at(&s->config, 0), first);
 	assert_int_equal(config_disk_at(&s->config, 1)->queues, 2);
 	assert_false(config_disk_at(&s->config, 1)->front.features.packed);
-	assert_int_equal(config_disk_at(&s->config, 1)->front.poll_max_us, s->config.daemon.poll_max_us);
-	assert_ptr_equal(config_find(&s->config, CONFIG_DISK, "b"), config_at(&s->config, CONFIG_DISK, 1));
+	assert_int_equal(config_disk_at(&s->config, 1)->front.poll_max_us,
+			 s->config.daemon.poll_max_us);
+	assert_ptr_equal(config_find(&s->config, CONFIG_DISK, "b"),
+			 config_at(&s->config, CONFIG_DISK, 1));
 	assert_null(config_find(&s->config, CONFIG_DISK, "c"));
 	assert_null(config_find(&s->config, CONFIG_PORT, "b"));
 
