@@ -13,7 +13,12 @@
 #include "control/config.h"
 #include "control/schema.h"
 
-enum captures_direction { CAPTURES_BOTH, CAPTURES_IN, CAPTURES_OUT, CAPTURES_DIRECTION_MAX_ };
+enum captures_direction {
+	CAPTURES_BOTH,
+	CAPTURES_IN,
+	CAPTURES_OUT,
+	CAPTURES_DIRECTION_MAX_,
+};
 
 struct captures_spec {
 	char *port;
@@ -25,7 +30,7 @@ struct captures_spec {
 	bool drops;
 };
 
-/* 0, or -EINVAL / -ENOMEM after complaints; spec is to be given to captures_spec_fini either way. */
+/* 0, or -EINVAL / -ENOMEM after complaints. captures_spec_fini() is to follow either way. */
 int captures_spec_parse(struct captures_spec *spec, const json_t *json,
 			struct config_errors *errors);
 void captures_spec_fini(struct captures_spec *spec);

@@ -12,7 +12,7 @@
 #include "network/capture.h"
 #include "network/frame.h"
 
-/* A frame of so many bytes, those behind the first 60 in iov; byte i is i + seed, but for a type. */
+/* A frame; what is behind its first 60 bytes is in iov. Byte i is i + seed, but for the type. */
 struct rig_frame {
 	struct frame frame;
 	struct iovec iov[2];
