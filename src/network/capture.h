@@ -33,12 +33,11 @@
 #include "base/err.h"
 #include "base/evloop.h"
 #include "base/stat.h"
-#include "network/frame.h"
+#include "network/netport.h"
 
 struct capture;
 struct capture_filter;
 struct capture_ring;
-struct netport;
 
 #define CAPTURE_DRAIN_NS 10000000ull
 #define CAPTURE_SIZE_MIN 4096
@@ -54,24 +53,6 @@ enum capture_direction {
 	CAPTURE_OUT,
 	CAPTURE_DIRECTION_MAX_,
 };
-
-/* Why a frame went no further: the drop_ counters of struct netport_stats. */
-enum capture_drop {
-	CAPTURE_DROP_NONE,
-	CAPTURE_DROP_RUNT,
-	CAPTURE_DROP_SPOOFED,
-	CAPTURE_DROP_VLAN,
-	CAPTURE_DROP_STORM,
-	CAPTURE_DROP_HAIRPIN,
-	CAPTURE_DROP_NO_PORT,
-	CAPTURE_DROP_NO_QUEUE,
-	CAPTURE_DROP_INBOX_FULL,
-	CAPTURE_DROP_EGRESS_VLAN,
-	CAPTURE_DROP_MAX_,
-};
-
-/* "spoofed source", ... as it stands in the file; NULL beyond. */
-const char *capture_drop_name(enum capture_drop drop);
 
 enum capture_state {
 	CAPTURE_STARTING, /* not all workers have it */
@@ -157,7 +138,7 @@ void capture_in_end(struct capture_ring *ring);
 void capture_out(struct capture_ring *ring, struct frame *const *frames, unsigned cnt,
 		 uint64_t now_ns);
 /* IN: of the burst between capture_in() and _in_end(). OUT: it was not given to capture_out(). */
-void capture_drop(struct capture_ring *ring, struct frame *frame, enum capture_direction direction,
-		  enum capture_drop drop, uint64_t now_ns);
+void capture_drop(struct capture_ring *ring, const struct frame *frame,
+		  enum capture_direction direction, enum netport_drop drop, uint64_t now_ns);
 
 #endif

@@ -115,8 +115,8 @@ static void describe(const struct capture_record *record, struct comment *commen
 
 	comment->len = 0;
 	comment->text[0] = '\0';
-	if (record->drop != CAPTURE_DROP_NONE)
-		say(comment, "dropped: %s", capture_drop_name(record->drop));
+	if (record->drop != NETPORT_DROP_NONE)
+		say(comment, "dropped: %s", netport_drop_name(record->drop));
 	if (record->gso != FRAME_GSO_NONE)
 		say(comment, "gso %s %u%s", gso_names[record->gso], record->gso_bytes,
 		    record->gso_ecn ? " ecn" : "");
@@ -147,7 +147,7 @@ bool capture_file_put(struct capture_file *file, const struct capture_record *re
 		return false;
 	}
 	file->buffered_frames++;
-	file->buffered_drops += record->drop != CAPTURE_DROP_NONE;
+	file->buffered_drops += record->drop != NETPORT_DROP_NONE;
 	*status = buffer->max - buffer->len < BLOCK_BYTES_MAX ? capture_file_flush(file) : 0;
 	return true;
 }

@@ -7,23 +7,26 @@
 #include "base/compiler.h"
 #include "network/capture.h"
 
-const char *capture_drop_name(enum capture_drop drop)
+const char *netport_drop_name(enum netport_drop drop)
 {
 	static const char *const names[] = {
-		[CAPTURE_DROP_NONE] = "no",
-		[CAPTURE_DROP_RUNT] = "runt",
-		[CAPTURE_DROP_SPOOFED] = "spoofed source",
-		[CAPTURE_DROP_VLAN] = "vlan of another port",
-		[CAPTURE_DROP_STORM] = "flood limit",
-		[CAPTURE_DROP_HAIRPIN] = "destination behind its own port",
-		[CAPTURE_DROP_NO_PORT] = "no other port",
-		[CAPTURE_DROP_NO_QUEUE] = "receiver has no running queue",
-		[CAPTURE_DROP_INBOX_FULL] = "receiver's worker is behind",
-		[CAPTURE_DROP_EGRESS_VLAN] = "vlan that the receiver does not carry",
+		[NETPORT_DROP_NONE] = "no",
+		[NETPORT_DROP_RUNT] = "runt",
+		[NETPORT_DROP_SPOOFED] = "spoofed source",
+		[NETPORT_DROP_VLAN] = "vlan of another port",
+		[NETPORT_DROP_STORM] = "flood limit",
+		[NETPORT_DROP_HAIRPIN] = "destination behind its own port",
+		[NETPORT_DROP_NO_PORT] = "no other port",
+		[NETPORT_DROP_NO_QUEUE] = "receiver has no running queue",
+		[NETPORT_DROP_INBOX_FULL] = "receiver's worker is behind",
+		[NETPORT_DROP_EGRESS_VLAN] = "vlan that the receiver does not carry",
+		[NETPORT_DROP_NO_BUFFER] = "no receive buffers",
+		[NETPORT_DROP_SMALL_BUFFER] = "receive buffers are too small",
+		[NETPORT_DROP_OVER_MTU] = "over the receiver's MTU",
 	};
-	static_assert(ARRAY_LEN(names) == CAPTURE_DROP_MAX_, "a name for each");
+	static_assert(ARRAY_LEN(names) == NETPORT_DROP_MAX_, "a name for each");
 
-	return drop < CAPTURE_DROP_MAX_ ? names[drop] : NULL;
+	return drop < NETPORT_DROP_MAX_ ? names[drop] : NULL;
 }
 
 const char *capture_state_name(enum capture_state state)

@@ -31,7 +31,7 @@ struct capture_record {
 	uint16_t gso_bytes;
 	uint64_t time_ns;  /* clock_now_ns() scale */
 	uint8_t direction; /* enum capture_direction */
-	uint8_t drop;      /* enum capture_drop */
+	uint8_t drop;      /* enum netport_drop */
 	uint8_t gso;       /* enum frame_gso */
 	bool gso_ecn;
 	bool csum_partial;

@@ -127,7 +127,7 @@ static void fill(struct capture_record *record, const struct frame *frame,
 	record->original_bytes = frame->bytes + (uint32_t)first->shift;
 	record->time_ns = now_ns;
 	record->direction = (uint8_t)direction;
-	record->drop = CAPTURE_DROP_NONE;
+	record->drop = NETPORT_DROP_NONE;
 	/* What comes in has its VLAN when the switch has judged it: capture_in_end(). */
 	record->vlan = 0;
 	if (direction == CAPTURE_OUT && !is_tagged(first->bytes, first->cnt))
@@ -191,7 +191,7 @@ void capture_in_end(struct capture_ring *ring)
 	for (unsigned i = 0; i < ring->burst_cnt; i++) {
 		struct capture_record *record = ring->burst[i].record;
 
-		if (record->drop == CAPTURE_DROP_NONE && !ring->burst[i].frame->tagged)
+		if (record->drop == NETPORT_DROP_NONE && !ring->burst[i].frame->tagged)
 			record->vlan = ring->burst[i].frame->vlan;
 	}
 	ring->burst_cnt = 0;
@@ -208,8 +208,8 @@ void capture_out(struct capture_ring *ring, struct frame *const *frames, unsigne
 	publish(ring);
 }
 
-void capture_drop(struct capture_ring *ring, struct frame *frame, enum capture_direction direction,
-		  enum capture_drop drop, uint64_t now_ns)
+void capture_drop(struct capture_ring *ring, const struct frame *frame,
+		  enum capture_direction direction, enum netport_drop drop, uint64_t now_ns)
 {
 	struct capture_record *record = NULL;
 

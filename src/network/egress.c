@@ -30,9 +30,18 @@ static void replica_count_out(struct netport_replica *to, struct frame *const *f
 	stat_add(&to->stats.out_bytes, bytes);
 }
 
+COLD void netport_show_drop(struct netport *port, struct exchange *exchange,
+			    const struct frame *frame, enum netport_drop why)
+{
+	struct capture_ring *capture = netport_on(port, exchange)->capture;
+
+	if (capture)
+		capture_drop(capture, frame, CAPTURE_OUT, why, worker_now_ns(exchange->worker));
+}
+
 /* Of no use to the port: cnt frames are dropped. */
 static COLD void replica_drop_out(struct netport_replica *to, uint64_t *counter,
-				  enum capture_drop why, struct frame *const *frames, unsigned cnt,
+				  enum netport_drop why, struct frame *const *frames, unsigned cnt,
 				  uint64_t now_ns)
 {
 	stat_add(counter, cnt);
@@ -48,7 +57,7 @@ static void give_away(struct netport_replica *to, struct exchange *exchange, uns
 	unsigned pushed;
 
 	if (unlikely(owner == NETPORT_OWNER_NONE)) {
-		replica_drop_out(to, &to->stats.drop_no_queue, CAPTURE_DROP_NO_QUEUE, frames, cnt,
+		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
 				 now_ns);
 		return;
 	}
@@ -57,7 +66,7 @@ static void give_away(struct netport_replica *to, struct exchange *exchange, uns
 	if (unlikely(to->capture))
 		capture_out(to->capture, frames, pushed, now_ns);
 	if (unlikely(pushed < cnt))
-		replica_drop_out(to, &to->stats.drop_inbox_full, CAPTURE_DROP_INBOX_FULL,
+		replica_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL,
 				 frames + pushed, cnt - pushed, now_ns);
 }
 
@@ -138,7 +147,7 @@ void netport_give(struct netport_replica *to, struct exchange *exchange,
 	const uint64_t usable = load_acquire(&to->port->open) & load_relaxed(&to->port->receivers);
 
 	if (unlikely(usable == 0))
-		replica_drop_out(to, &to->stats.drop_no_queue, CAPTURE_DROP_NO_QUEUE, frames, cnt,
+		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
 				 now_ns);
 	else if (likely((usable & (usable - 1)) == 0))
 		give_queue(to, exchange, (unsigned)__builtin_ctzll(usable), frames, cnt, now_ns);
@@ -161,11 +170,11 @@ void netport_give_again(struct exchange *exchange, struct frame *frame, uint32_t
 		frame->refs++;
 		queue_deliver(queue, exchange, &frame, 1, now_ns);
 	} else if (owner == exchange->idx || owner == NETPORT_OWNER_NONE) {
-		replica_drop_out(to, &to->stats.drop_no_queue, CAPTURE_DROP_NO_QUEUE, &frame, 1,
+		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, &frame, 1,
 				 now_ns);
 	} else if (exchange_push(exchange, owner, port_id, queue_idx, RING_FRAME_AGAIN, &frame,
 				 1) == 0) {
-		replica_drop_out(to, &to->stats.drop_inbox_full, CAPTURE_DROP_INBOX_FULL, &frame, 1,
+		replica_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL, &frame, 1,
 				 now_ns);
 	}
 }
@@ -184,7 +193,7 @@ static COLD void receive_elsewhere(struct exchange *exchange, struct netport_rep
 			continue;
 		}
 		if (to)
-			replica_drop_out(to, &to->stats.drop_no_queue, CAPTURE_DROP_NO_QUEUE,
+			replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE,
 					 &frames[i], 1, now_ns);
 		exchange_put_away(exchange, frames[i]);
 	}

@@ -13,8 +13,9 @@
  * 3. Locked entries are there until they are unlocked: they do not age, move, or count. One with
  *    FDB_VLAN_ANY stands for its address in every VLAN.
  * 4. `generation` changes whenever something that was found before may be found no more, or
- *    elsewhere, or that was not found may be. Caches of what was found, or not, are good while it
- * is the same, and of what was found not longer than the entry lives.
+ *    elsewhere. Caches of what was found are good while it is the same, and not longer than the
+ *    entry lives. Not when something is learnt: those who make up new addresses must not cost
+ *    others their caches.
  */
 #ifndef PARIO_NETWORK_FDB_H
 #define PARIO_NETWORK_FDB_H

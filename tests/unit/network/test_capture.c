@@ -66,7 +66,7 @@ static void frames_stand_in_the_file(void **state)
 	rig_in(rig, 0, &made[0], before_ns);
 	capture_out(rig->port.rings[0], &frame, 1, before_ns + 5);
 	frame = &made[0].frame;
-	capture_drop(rig->port.rings[0], frame, CAPTURE_OUT, CAPTURE_DROP_INBOX_FULL,
+	capture_drop(rig->port.rings[0], frame, CAPTURE_OUT, NETPORT_DROP_INBOX_FULL,
 		     before_ns + 6);
 	wait_written(rig, 3);
 	/* What came since the last look is in it too. */

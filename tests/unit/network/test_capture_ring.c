@@ -98,7 +98,7 @@ static void frames_come_out_as_they_went_in(void **state)
 	assert_int_equal(record->captured_bytes, 100);
 	assert_int_equal(record->original_bytes, 100);
 	assert_true(record->time_ns == 5);
-	assert_int_equal(record->drop, CAPTURE_DROP_NONE);
+	assert_int_equal(record->drop, NETPORT_DROP_NONE);
 	rig_frame_check(&fixture->made[0], record->data, 100);
 	take(fixture);
 	record = peek(fixture);
@@ -173,30 +173,30 @@ static void burst_is_seen_at_its_end_with_its_fate(void **state)
 
 	capture_in(&fixture->ring, frames, 3, 7);
 	assert_empty(fixture);
-	capture_drop(&fixture->ring, frames[1], CAPTURE_IN, CAPTURE_DROP_SPOOFED, 7);
+	capture_drop(&fixture->ring, frames[1], CAPTURE_IN, NETPORT_DROP_SPOOFED, 7);
 	/* Of another sender's burst that is within this one: it does not publish ours. */
 	out(fixture, &fixture->made[3], 7);
-	capture_drop(&fixture->ring, &fixture->made[3].frame, CAPTURE_OUT, CAPTURE_DROP_INBOX_FULL,
+	capture_drop(&fixture->ring, &fixture->made[3].frame, CAPTURE_OUT, NETPORT_DROP_INBOX_FULL,
 		     7);
 	assert_empty(fixture);
 	frames[0]->vlan = 12;
 	frames[2]->vlan = 13;
 	frames[2]->tagged = true;
 	capture_in_end(&fixture->ring);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_NONE);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_NONE);
 	assert_int_equal(peek(fixture)->vlan, 12);
 	take(fixture);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_SPOOFED);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_SPOOFED);
 	assert_int_equal(peek(fixture)->direction, CAPTURE_IN);
 	take(fixture);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_NONE);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_NONE);
 	assert_int_equal(peek(fixture)->vlan, 0); /* the frame says it itself */
 	take(fixture);
 	assert_int_equal(peek(fixture)->direction, CAPTURE_OUT);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_NONE);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_NONE);
 	take(fixture);
 	assert_int_equal(peek(fixture)->direction, CAPTURE_OUT);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_INBOX_FULL);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_INBOX_FULL);
 	take(fixture);
 	assert_empty(fixture);
 }
@@ -208,14 +208,14 @@ static void drops_alone(void **state)
 
 	fixture->ring.drops_only = true;
 	capture_in(&fixture->ring, frames, 2, 7);
-	capture_drop(&fixture->ring, frames[1], CAPTURE_IN, CAPTURE_DROP_STORM, 7);
+	capture_drop(&fixture->ring, frames[1], CAPTURE_IN, NETPORT_DROP_STORM, 7);
 	capture_in_end(&fixture->ring);
 	out(fixture, &fixture->made[2], 7);
-	capture_drop(&fixture->ring, frames[0], CAPTURE_OUT, CAPTURE_DROP_NO_QUEUE, 8);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_STORM);
+	capture_drop(&fixture->ring, frames[0], CAPTURE_OUT, NETPORT_DROP_NO_QUEUE, 8);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_STORM);
 	assert_int_equal(peek(fixture)->captured_bytes, 101);
 	take(fixture);
-	assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_NO_QUEUE);
+	assert_int_equal(peek(fixture)->drop, NETPORT_DROP_NO_QUEUE);
 	take(fixture);
 	assert_empty(fixture);
 	assert_true(fixture->ring.stats.seen == 2);
@@ -230,10 +230,10 @@ static void one_direction(void **state)
 		fixture->ring.wants[wanted] = true;
 		fixture->ring.wants[!wanted] = false;
 		capture_in(&fixture->ring, &frame, 1, 1);
-		capture_drop(&fixture->ring, frame, CAPTURE_IN, CAPTURE_DROP_VLAN, 1);
+		capture_drop(&fixture->ring, frame, CAPTURE_IN, NETPORT_DROP_VLAN, 1);
 		capture_in_end(&fixture->ring);
 		out(fixture, &fixture->made[0], 2);
-		capture_drop(&fixture->ring, frame, CAPTURE_OUT, CAPTURE_DROP_EGRESS_VLAN, 3);
+		capture_drop(&fixture->ring, frame, CAPTURE_OUT, NETPORT_DROP_EGRESS_VLAN, 3);
 		for (unsigned i = 0; i < (wanted == CAPTURE_IN ? 1 : 2); i++) {
 			assert_int_equal(peek(fixture)->direction, wanted);
 			take(fixture);
@@ -256,7 +256,7 @@ static void only_what_the_filter_takes(void **state)
 	in(fixture, &fixture->made[0], 1);
 	assert_empty(fixture);
 	capture_in(&fixture->ring, &frame, 1, 1);
-	capture_drop(&fixture->ring, frame, CAPTURE_IN, CAPTURE_DROP_VLAN, 1);
+	capture_drop(&fixture->ring, frame, CAPTURE_IN, NETPORT_DROP_VLAN, 1);
 	capture_in_end(&fixture->ring);
 	assert_empty(fixture);
 	frame->head[13] = 0x06;
@@ -327,10 +327,10 @@ static void runts_are_recorded(void **state)
 		frame->head_bytes = bytes;
 		frame->iov_cnt = 0;
 		capture_in(&fixture->ring, &frame, 1, 1);
-		capture_drop(&fixture->ring, frame, CAPTURE_IN, CAPTURE_DROP_RUNT, 1);
+		capture_drop(&fixture->ring, frame, CAPTURE_IN, NETPORT_DROP_RUNT, 1);
 		capture_in_end(&fixture->ring);
 		assert_int_equal(peek(fixture)->captured_bytes, bytes);
-		assert_int_equal(peek(fixture)->drop, CAPTURE_DROP_RUNT);
+		assert_int_equal(peek(fixture)->drop, NETPORT_DROP_RUNT);
 		take(fixture);
 	}
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "worker/join.h"
 
 static struct {
 	struct rig *rig;
@@ -355,6 +356,54 @@ static void test_mac_lock(void **state)
 	end();
 }
 
+static unsigned changes;
+
+static void change_finished(struct join *join)
+{
+	assert_int_equal(join->status, 0);
+	changes++;
+}
+
+static void set_lock(unsigned port, bool mac_lock, uint64_t address)
+{
+	const unsigned before = changes;
+	uint8_t mac[ETHER_MAC_BYTES];
+	struct join join;
+
+	rig_mac_bytes(address, mac);
+	join_open(&join, change_finished);
+	netport_set_lock(t.ports[port].port, mac_lock, mac, &join);
+	join_done(&join, 0);
+	rig_until(t.rig, changes > before);
+}
+
+/* No way that is known already gets around a lock that comes. */
+static void test_lock_comes_and_goes(void **state)
+{
+	(void)state;
+	begin(3, NULL);
+	send_one(1, rig_mac(2), rig_mac(1));
+	send_one(0, rig_mac(1), rig_mac(2));
+	send_burst(0, rig_mac(1), rig_mac(2), 3);
+	send_burst(1, rig_mac(2), rig_mac(1), 3);
+	EXPECT(4, 4, 1);
+	set_lock(0, true, rig_mac(7));
+	send_burst(0, rig_mac(1), rig_mac(2), 3);
+	EXPECT(0, 0, 0);
+	assert_int_equal(rig_stats(&t.ports[0]).drop_spoofed, 3);
+	/* The address that it had is not known any more, the one that it has is. */
+	send_one(1, rig_mac(2), rig_mac(1));
+	EXPECT(1, 0, 1);
+	send_one(1, rig_mac(2), rig_mac(7));
+	EXPECT(1, 0, 0);
+	set_lock(0, false, rig_mac(7));
+	send_one(1, rig_mac(2), rig_mac(7));
+	EXPECT(1, 0, 1);
+	send_burst(0, rig_mac(1), rig_mac(2), 3);
+	EXPECT(0, 3, 0);
+	end();
+}
+
 static void test_lock_of_two(void **state)
 {
 	struct netport_options options = {.mac_lock = true};
@@ -552,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_lone_peer),
 		cmocka_unit_test(test_mac_lock),
+		cmocka_unit_test(test_lock_comes_and_goes),
 		cmocka_unit_test(test_lock_of_two),
 		cmocka_unit_test(test_macs_per_port),
 		cmocka_unit_test(test_nobody_there),
