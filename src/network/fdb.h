@@ -54,7 +54,7 @@ struct fdb_options {
 struct fdb {
 	struct fdb_entry *entries;
 	uint32_t mask;
-	uint32_t generation; /* users raise it, too, when their own part of what is cached changes */
+	uint32_t generation; /* users raise it, too, if their part of what is cached changes */
 	uint32_t cnt;        /* learnt */
 	uint32_t locked_cnt;
 	uint32_t sweep; /* where fdb_sweep() goes on */
@@ -90,9 +90,9 @@ enum fdb_learnt {
 	FDB_REFUSED,   /* the table or the port has no room: nothing was changed */
 	FDB_IS_LOCKED, /* it belongs to another port for good */
 };
-/* *entry: where it is, unless refused or locked. */
+/* *out: where it is, unless refused or locked. */
 enum fdb_learnt fdb_learn(struct fdb *fdb, uint64_t key, struct fdb_port *port, uint64_t now_ns,
-			  struct fdb_entry **entry);
+			  struct fdb_entry **out);
 
 /* Takes the address for the port, out of whatever was learnt. False: another has it, or no room. */
 bool fdb_lock(struct fdb *fdb, uint64_t key, struct fdb_port *port);

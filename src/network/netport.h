@@ -46,7 +46,7 @@ struct netport_ops {
 	 */
 	void (*deliver)(struct netport_queue *queue, struct frame *const *frames, unsigned cnt,
 			uint64_t now_ns);
-	/* The end of the burst that deliver() was called in, once for each such queue: doorbells. */
+	/* The end of the burst that deliver() was called in, once for each such queue. */
 	void (*flush)(struct netport_queue *queue, uint64_t now_ns);
 };
 

@@ -147,7 +147,7 @@ def options_at_start(lines, start):
 
 def check_bench(bench, directory):
     in_help = set()
-    for command in ("blk", "figures"):
+    for command in ("blk", "net", "figures"):
         found = options_at_start(output(bench, command, "--help").splitlines(), "  --")
         if not found:
             fault(f"pario-bench {command} --help shows no options")

@@ -190,6 +190,11 @@ static void test_learns_in_its_vlan(void **state)
 	assert_int_equal(rig_port_frames(&ports[ACCESS10]), 1);
 	assert_int_equal(rig_port_frames(&ports[ACCESS20]), 1);
 	assert_int_equal(rig_stats(&ports[ANY]).flooded, 0);
+	/* Side by side in a burst, with ways known for both. */
+	forget_counts();
+	rig_send(&sender, &ports[ANY], (struct rig_head[]){to_1_in_10, to_1_in_20, to_1_in_20}, 3);
+	assert_int_equal(rig_port_frames(&ports[ACCESS10]), 1);
+	assert_int_equal(rig_port_frames(&ports[ACCESS20]), 2);
 	end();
 }
 
