@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Captures of two taps on a switch, by API and by command, as tshark reads them.
+"""Captures of two taps and of two guests on a switch, by API and by command, as tshark reads them.
 
-usage: test_capture.py PARIOD PARIO
+usage: test_capture.py PARIOD PARIO PARIO-BENCH
 
 Everything is in a network namespace without a name, which goes with the test.
 """
@@ -32,6 +32,7 @@ MAC_B = bytes.fromhex("020000000002")
 BROADCAST = b"\xff" * 6
 
 PARIO = ""
+BENCH = ""
 
 
 def internet_checksum(data):
@@ -359,6 +360,45 @@ class Command(CaptureCase):
         self.assertEqual(self.api.ask("DELETE", "/v1/captures/a")[0], 404)
 
 
+class Guests(pariod_rig.Case):
+    """Ports p and q, with pario-bench as both guests."""
+
+    def setUp(self):
+        super().setUp()
+        self.sockets = [str(self.dir / f"{name}.sock") for name in "pq"]
+        self.daemon = pariod_rig.Daemon(
+            [self.program, "--api", str(self.dir / "api.sock"), "--switch", "lan",
+             "--port", f"p,switch=lan,socket={self.sockets[0]}",
+             "--port", f"q,switch=lan,socket={self.sockets[1]}"], self.dir / "pariod.log")
+        self.addCleanup(self.daemon.kill)
+        self.api = pariod_api.Api(self.dir / "api.sock")
+        self.addCleanup(self.api.close)
+        self.file = self.dir / "out.pcapng"
+
+    def captured(self, port, load, **keys):
+        """Direction, length, captured length and comment of each packet under a load."""
+        self.api.must("POST", "/v1/captures", {"port": port, "file": str(self.file), **keys})
+        done = subprocess.run([BENCH, "net", *self.sockets, "--runtime", "1s", "--warmup", "0",
+                               *load], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=pariod_rig.DEADLINE_SECONDS, check=False, text=True)
+        answer = self.api.must("DELETE", f"/v1/captures/{port}")
+        self.assertGreater(answer["counters"]["frames"], 0, done.stdout)
+        return tshark(self.file, "frame.packet_flags_direction", "frame.len", "frame.cap_len",
+                      "frame.comment")
+
+    def test_large_frames(self):
+        rows = self.captured("p", ["--size", "40000", "--rate", "200"], snaplen=100,
+                             direction="in")
+        rows = {tuple(row) for row in rows if int(row[1]) > 30000}
+        self.assertEqual(rows, {("0x00000001", "40000", "100",
+                                 "gso tcp4 1448, partial checksum")})
+
+    def test_receiver_without_buffers(self):
+        rows = self.captured("q", ["--rate", "2000", "--rx-buffers", "0"], drops=True)
+        self.assertEqual({(row[0], row[3]) for row in rows},
+                         {("0x00000002", "dropped: no receive buffers")})
+
+
 def why_not():
     if os.geteuid() != 0:
         return "taps and namespaces need root"
@@ -374,8 +414,8 @@ def why_not():
 
 
 def main():
-    global PARIO  # pylint: disable=global-statement
-    pariod_rig.Case.program, PARIO = sys.argv[1:3]
+    global PARIO, BENCH  # pylint: disable=global-statement
+    pariod_rig.Case.program, PARIO, BENCH = sys.argv[1:4]
     reason = why_not()
     if reason:
         print(f"skipped: {reason}")
@@ -383,7 +423,7 @@ def main():
     # Nobody but the test says anything.
     with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as setting:
         setting.write("1")
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)
     return 0
 
 
