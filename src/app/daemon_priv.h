@@ -37,6 +37,7 @@ struct daemon {
 	struct worker **workers;
 	struct placer *placer;
 	struct fabric *fabric;
+	struct captures *captures;
 	struct api *api; /* NULL: none is wanted */
 	struct served_list lists[CONFIG_KIND_CNT];
 	struct list_node operations; /* oldest first */

@@ -43,6 +43,7 @@
 #include "worker/join.h"
 #include "worker/worker.h"
 
+struct captures;
 struct daemon;
 struct fabric;
 
@@ -56,6 +57,7 @@ struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, c
 struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt);
 struct placer *daemon_placer(const struct daemon *daemon);
 struct fabric *daemon_fabric(const struct daemon *daemon);
+struct captures *daemon_captures(const struct daemon *daemon);
 
 /* Where an object is meant by its name alone. */
 #define CONFIG_ANY CONFIG_KIND_CNT

@@ -64,6 +64,7 @@ struct netport_replica {
 	struct netswitch_replica *sw;
 	/* What was looked up is good while the fdb's generation is this, and until then. */
 	uint64_t cache_until_ns;
+	struct capture_ring *capture; /* NULL: none runs */
 	uint32_t cache_generation;
 	uint32_t id;
 	uint64_t src_key; /* the last source that needs no learning */
@@ -101,6 +102,9 @@ struct netport {
 	struct netport_options options;
 	struct fabric_round *join_round;
 	struct fabric_round *leave_round;
+	struct fabric_round *capture_round;
+	struct join *capture_join;                 /* not NULL: the round is under way */
+	struct capture_ring *const *capture_rings; /* what it gives to replicas; NULL: none */
 	void (*closed)(void *arg);
 	void *closed_arg;
 	struct netport_replica replicas[]; /* [worker_cnt] */

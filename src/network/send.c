@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/le.h"
+#include "network/capture.h"
 #include "network/netport_priv.h"
 
 #define MAC_MULTICAST 1u
@@ -106,6 +107,14 @@ static inline void replica_cache_until(struct netport_replica *from, uint64_t un
 		from->cache_until_ns = until_ns;
 }
 
+static COLD void burst_drop(const struct burst *burst, struct frame *frame, uint64_t *counter,
+			    enum netport_drop why)
+{
+	stat_inc(counter);
+	if (burst->from->capture)
+		capture_drop(burst->from->capture, frame, CAPTURE_IN, why, burst->now_ns);
+}
+
 /* --- runs --- */
 
 static inline void burst_add(struct burst *burst, struct netport_replica *to, unsigned first,
@@ -181,7 +190,7 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 	unsigned cnt = 0;
 
 	if (!replica_may_flood(from, burst->now_ns)) {
-		stat_inc(&from->stats.drop_storm);
+		burst_drop(burst, frame, &from->stats.drop_storm, NETPORT_DROP_STORM);
 		return;
 	}
 	burst_give(burst);
@@ -196,7 +205,7 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 	if (cnt > 0)
 		stat_inc(&from->stats.flooded);
 	else
-		stat_inc(&from->stats.drop_no_port);
+		burst_drop(burst, frame, &from->stats.drop_no_port, NETPORT_DROP_NO_PORT);
 }
 
 /* --- learning --- */
@@ -282,48 +291,56 @@ static struct netport_replica *replica_lone_peer(struct netport_replica *from, u
 }
 
 /* Checks that depend on the frame alone and sets its VLAN. False: dropped and counted. */
-static bool replica_admit(struct netport_replica *from, struct frame *frame, struct ether ether)
+static bool burst_admit(const struct burst *burst, struct frame *frame, struct ether ether)
 {
+	struct netport_replica *from = burst->from;
 	const bool tagged = ether_is_tagged(ether);
 	const uint64_t source = ether_source(ether);
 
 	if (frame->head_bytes < ETHER_HEADER_BYTES + (tagged ? ETHER_TAG_BYTES : 0)) {
-		stat_inc(&from->stats.drop_runt);
+		burst_drop(burst, frame, &from->stats.drop_runt, NETPORT_DROP_RUNT);
 		return false;
 	}
 	if (from->mac_lock ? source != from->mac : (source & MAC_MULTICAST) != 0) {
-		stat_inc(&from->stats.drop_spoofed);
+		burst_drop(burst, frame, &from->stats.drop_spoofed, NETPORT_DROP_SPOOFED);
 		return false;
 	}
 	frame->tagged = tagged;
 	frame->vlan = tagged ? netport_vlans_of_tagged(&from->vlans, ether_vid(ether))
 			     : from->untagged_vlan;
 	if (frame->vlan == NETPORT_NO_VLAN) {
-		stat_inc(&from->stats.drop_vlan);
+		burst_drop(burst, frame, &from->stats.drop_vlan, NETPORT_DROP_VLAN);
 		return false;
 	}
 	return true;
 }
 
 /*
- * Who is behind the address: NULL and *drop NULL: nobody knows, and more than one could be; else
- * why it is dropped.
+ * Who is behind the address. NULL: nobody knows, and more than one could be; or it was dropped and
+ * counted.
  */
-static struct netport_replica *replica_look_up(struct netport_replica *from, uint64_t key,
-					       uint64_t now_ns, uint64_t **drop)
+static struct netport_replica *burst_look_up(const struct burst *burst, struct frame *frame,
+					     uint64_t key, bool *dropped)
 {
-	const struct fdb_entry *entry = fdb_find(&from->sw->fdb, key, now_ns);
+	struct netport_replica *from = burst->from;
+	const struct fdb_entry *entry = fdb_find(&from->sw->fdb, key, burst->now_ns);
 	struct netport_replica *to;
 
-	*drop = NULL;
+	*dropped = false;
 	if (!entry)
 		return replica_lone_peer(from, fdb_key_vlan(key));
 	to = netport_of_addresses(entry->port);
-	if (to == from)
-		*drop = &from->stats.drop_hairpin;
-	else if (!netport_vlans_carry(&to->vlans, fdb_key_vlan(key)))
-		*drop = &to->stats.drop_egress_vlan;
-	if (*drop)
+	if (to == from) {
+		burst_drop(burst, frame, &from->stats.drop_hairpin, NETPORT_DROP_HAIRPIN);
+		*dropped = true;
+	} else if (!netport_vlans_carry(&to->vlans, fdb_key_vlan(key))) {
+		burst_drop(burst, frame, &to->stats.drop_egress_vlan, NETPORT_DROP_EGRESS_VLAN);
+		if (to->capture)
+			capture_drop(to->capture, frame, CAPTURE_OUT, NETPORT_DROP_EGRESS_VLAN,
+				     burst->now_ns);
+		*dropped = true;
+	}
+	if (*dropped)
 		return NULL;
 	if (entry->seen_ns != FDB_LOCKED)
 		replica_cache_until(from, entry->seen_ns + from->sw->fdb.options.aging_ns);
@@ -338,12 +355,12 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 	const struct ether ether = ether_load(frame);
 	const uint64_t source = ether_source(ether);
 	struct netport_replica *to;
-	uint64_t *drop = NULL;
+	bool dropped = false;
 	uint64_t key;
 
 	frame->exchange = burst->exchange;
 	frame->hashed = false;
-	if (!replica_admit(from, frame, ether))
+	if (!burst_admit(burst, frame, ether))
 		return;
 	key = fdb_key(source, frame->vlan);
 	if (key != from->src_key && source != 0 && !from->mac_lock)
@@ -353,7 +370,7 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 		return;
 	}
 	key = fdb_key(ether_destination(ether), frame->vlan);
-	to = replica_look_up(from, key, burst->now_ns, &drop);
+	to = burst_look_up(burst, frame, key, &dropped);
 	if (to) {
 		burst_add(burst, to, at, 1);
 		*replica_way(from, ether) = (struct netport_way){.first = ether.first,
@@ -361,9 +378,7 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 								 .to = to,
 								 .vlan = frame->vlan,
 								 .tagged = frame->tagged};
-	} else if (drop) {
-		stat_inc(drop);
-	} else {
+	} else if (!dropped) {
 		burst_flood(burst, frame);
 	}
 }
@@ -418,6 +433,8 @@ void netport_send(struct netport *port, struct exchange *exchange, struct frame 
 		netport_forget_cached(from);
 	for (unsigned i = 0; i < cnt; i++)
 		bytes += frames[i]->bytes;
+	if (unlikely(from->capture))
+		capture_in(from->capture, frames, cnt, now_ns);
 	for (unsigned i = 0; i < cnt; i += same) {
 		same = burst_same(&burst, i, cnt);
 		if (same == 0) {
@@ -426,6 +443,8 @@ void netport_send(struct netport *port, struct exchange *exchange, struct frame 
 		}
 	}
 	burst_give(&burst);
+	if (unlikely(from->capture))
+		capture_in_end(from->capture);
 	stat_add(&from->stats.in_frames, cnt);
 	stat_add(&from->stats.in_bytes, bytes);
 	exchange_end_burst(exchange, now_ns);
