@@ -46,7 +46,7 @@ static json_t *answer_removed(const struct change *change)
 	return json_pack("{s:s}", "removed", change->name);
 }
 
-static unsigned http_status(int rc)
+unsigned api_status(int rc)
 {
 	switch (rc) {
 	case -EINVAL:
@@ -80,7 +80,7 @@ static void done(struct operation *op, int rc)
 	} else {
 		if (json_array_size(change->complaints) == 0)
 			complain(change, strerror(-rc));
-		http_answer(change->request, http_status(rc),
+		http_answer(change->request, api_status(rc),
 			    json_pack("{s:O}", "errors", change->complaints));
 	}
 	json_decref(change->complaints);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between api.c, api_change.c, api_front.c and api_objects.c. Not for the daemon (api.h).
+ * Between api.c, api_captures.c, api_change.c, api_front.c and api_objects.c. Not for the daemon
+ * (api.h).
  */
 #ifndef PARIO_APP_API_PRIV_H
 #define PARIO_APP_API_PRIV_H
@@ -31,13 +32,23 @@ unsigned api_queues_running(const struct daemon *daemon);
 json_t *api_object_json(struct served *served);
 json_t *api_object_summary(struct served *served);
 json_t *api_object_stats(struct served *served);
-/* Describes the counters of ports and uplinks. */
+/* What a worker had to do with others' frames. */
+json_t *api_exchange_json(const struct daemon *daemon, const struct worker *worker);
+/* Describes the counters of ports, uplinks and exchanges. */
 void api_describe_net(json_t *list);
 
 /* api.c */
 json_t *api_daemon_json(const struct daemon *daemon);
 
-/* api_change.c: handlers of the routes that change something; arg is the struct api. */
+/* api_captures.c: handlers, as below. */
+void api_list_captures(struct http_request *request, const char *name, json_t *body, void *arg);
+void api_show_capture(struct http_request *request, const char *name, json_t *body, void *arg);
+void api_start_capture(struct http_request *request, const char *name, json_t *body, void *arg);
+void api_remove_capture(struct http_request *request, const char *name, json_t *body, void *arg);
+
+/* api_change.c: the HTTP status of a change that ended with rc, which is not 0. */
+unsigned api_status(int rc);
+/* Handlers of the routes that change something; arg is the struct api. */
 void api_set_daemon(struct http_request *request, const char *name, json_t *body, void *arg);
 void api_add(struct http_request *request, const char *name, json_t *body, void *arg);
 void api_set(struct http_request *request, const char *name, json_t *body, void *arg);

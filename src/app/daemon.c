@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "app/api.h"
+#include "app/captures.h"
 #include "app/daemon_priv.h"
 #include "app/limits.h"
 #include "base/clock.h"
@@ -340,6 +341,31 @@ static void open_fabric(struct daemon *daemon)
 	}
 }
 
+static struct netport *find_netport(void *arg, const char *name)
+{
+	struct served *served = daemon_find(arg, CONFIG_PORT, name);
+
+	if (!served)
+		served = daemon_find(arg, CONFIG_UPLINK, name);
+	return served && !served->closing ? served_netport(served) : NULL;
+}
+
+static void open_captures(struct daemon *daemon)
+{
+	const struct captures_options options = {
+		.loop = daemon->loop,
+		.worker_cnt = daemon->worker_cnt,
+		.find = find_netport,
+		.arg = daemon,
+	};
+
+	daemon->captures = captures_new(&options);
+	if (daemon->captures)
+		return;
+	config_errors_add(daemon->errors, NULL, NULL, "no memory for captures");
+	fail(daemon, -ENOMEM);
+}
+
 static void open_switches(struct daemon *daemon)
 {
 	step_kind(daemon, CONFIG_SWITCH, lan_ops.open);
@@ -373,8 +399,8 @@ static void open_api(struct daemon *daemon)
 static bool start(struct daemon *daemon)
 {
 	static void (*const steps[])(struct daemon * daemon) = {
-		open_loop,     prepare_objects, open_workers,   open_placer, open_fabric,
-		open_switches, open_objects,    expose_objects, open_api,
+		open_loop,     prepare_objects, open_workers, open_placer,    open_fabric,
+		open_captures, open_switches,   open_objects, expose_objects, open_api,
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
@@ -392,6 +418,7 @@ static void free_all(struct daemon *daemon)
 			served_free(daemon->lists[kind].objects[i]);
 		free(daemon->lists[kind].objects);
 	}
+	captures_free(daemon->captures);
 	placer_free(daemon->placer);
 	for (unsigned i = 0; i < daemon->worker_cnt; i++)
 		worker_free(daemon->workers[i]);

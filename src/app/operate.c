@@ -48,9 +48,19 @@ struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt)
 	return daemon->workers;
 }
 
+struct captures *daemon_captures(const struct daemon *daemon)
+{
+	return daemon->captures;
+}
+
 struct placer *daemon_placer(const struct daemon *daemon)
 {
 	return daemon->placer;
+}
+
+struct fabric *daemon_fabric(const struct daemon *daemon)
+{
+	return daemon->fabric;
 }
 
 /* "(there are: vda, vdb)", cut when there are many. */

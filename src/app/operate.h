@@ -43,7 +43,9 @@
 #include "worker/join.h"
 #include "worker/worker.h"
 
+struct captures;
 struct daemon;
+struct fabric;
 
 /* What there is. Lists change with add and remove, so no index outlives a return. */
 struct evloop *daemon_loop(const struct daemon *daemon);
@@ -54,6 +56,8 @@ struct served *daemon_at(const struct daemon *daemon, enum config_kind kind, uns
 struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, const char *name);
 struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt);
 struct placer *daemon_placer(const struct daemon *daemon);
+struct fabric *daemon_fabric(const struct daemon *daemon);
+struct captures *daemon_captures(const struct daemon *daemon);
 
 /* Where an object is meant by its name alone. */
 #define CONFIG_ANY CONFIG_KIND_CNT

@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/captures.h"
+#include "app/daemon_priv.h"
+#include "app/port.h"
+#include "app/uplink.h"
+
 struct served *served_new(struct daemon *daemon, struct config_object *config)
 {
 	static const struct served_ops *const kinds[] = {
@@ -37,11 +42,30 @@ void served_free(struct served *served)
 	free(served);
 }
 
+struct netport *served_netport(struct served *served)
+{
+	if (served_kind(served) == CONFIG_PORT)
+		return port_of(served)->netport;
+	if (served_kind(served) == CONFIG_UPLINK)
+		return uplink_port(uplink_of(served));
+	return NULL;
+}
+
+static void close_now(void *arg)
+{
+	struct served *served = arg;
+
+	served->ops->close(served);
+}
+
 void served_close(struct served *served, void (*closed)(struct served *served))
 {
 	served->closed = closed;
 	served->closing = true;
-	served->ops->close(served);
+	if (served_netport(served))
+		captures_leave(served->daemon->captures, served_netport(served), close_now, served);
+	else
+		close_now(served);
 }
 
 void served_is_closed(struct served *served)

@@ -70,11 +70,15 @@ extern const struct served_ops lan_ops;
 extern const struct served_ops port_ops;
 extern const struct served_ops uplink_ops;
 
+/* What it is on a switch; NULL: nothing (any more). */
+struct netport *served_netport(struct served *served);
+
 /* An object of the kind of config, which is borrowed until served_free(). NULL without memory. */
 struct served *served_new(struct daemon *daemon, struct config_object *config);
 /* It is closed or was never opened. */
 void served_free(struct served *served);
-/* Drains and closes; then closed(served) is called, perhaps before this returns. */
+/* Ends a capture of it, drains and closes; then closed(served) is called, perhaps before this
+ * returns. */
 void served_close(struct served *served, void (*closed)(struct served *served));
 /* What close() of the kind ends with. */
 void served_is_closed(struct served *served);

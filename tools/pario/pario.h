@@ -47,4 +47,7 @@ enum exit_status run_add(const struct words *words);
 enum exit_status run_remove(const struct words *words);
 enum exit_status run_resize(const struct words *words);
 
+/* commands_capture.c */
+enum exit_status run_capture(const struct words *words);
+
 #endif

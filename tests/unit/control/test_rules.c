@@ -80,8 +80,8 @@ static const struct rule_case cases[] = {
 	{{"a,backend=ram,size=1536,block-size=1024,socket=/tmp/x"},
 	 {"--disk a: disks[0].size: 1536 is not a multiple of the block-size 1024"}},
 	{{NULL},
-	 {"no disk is configured: there is nothing to serve (--disk NAME,KEY=VALUE,... or a file "
-	  "with disks, or api=SOCKET to add them later)"}},
+	 {"no disk and no port is configured: there is nothing to serve (--disk or --port "
+	  "NAME,KEY=VALUE,..., or a file with disks or ports, or api=SOCKET to add them later)"}},
 	{{"a,backend=null,size=1M,socket=/tmp/x,rq-affinity=1"},
 	 {"--disk a: disks[0].rq-affinity: does not belong to backend null (allowed with: file)"}},
 };
