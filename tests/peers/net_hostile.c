@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * net_hostile PARIOD: guests that do on a port of a switch what they must not, each case with a
- * name, in both ring formats. After every case the daemon lives, two honest guests talk as before
- * and lose nothing, and the attacked port takes an honest guest again.
+ * net_hostile PARIOD WORKERS [CASE]: guests that do on a port of a switch what they must not, each
+ * case with a name, in both ring formats. After every case the daemon lives, two honest guests talk
+ * as before and lose nothing, and the attacked port takes an honest guest again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +22,32 @@ void lab_passes(struct lab *lab, struct card *from, struct card *to, uint32_t by
 		die("%s: sent frame %u of %u bytes, another of %u came", what, number, bytes, got);
 }
 
+uint64_t lab_prepare(struct lab *lab, uint32_t bytes, uint16_t *token)
+{
+	uint8_t *to;
+
+	*token = card_tx_token(&lab->a);
+	to = card_tx_buffer(&lab->a, *token);
+	memset(to, 0, CARD_HEADER_BYTES);
+	frame_fill(to + CARD_HEADER_BYTES, bytes, lab->h1.mac, lab->a.mac, ++lab->number);
+	return shm_gpa(lab->a.shm, to);
+}
+
+void lab_arrives(struct lab *lab, uint32_t bytes, const char *what)
+{
+	uint32_t got = card_receive(&lab->h1, lab->got, what);
+
+	if (got != bytes || frame_check(lab->got, got, what) != lab->number)
+		die("%s: frame %u of %u bytes was sent, another of %u came", what, lab->number,
+		    bytes, got);
+}
+
+void lab_nothing_arrives(struct lab *lab, const char *what)
+{
+	card_wait_sent(&lab->a, what);
+	lab_passes(lab, &lab->a, &lab->h1, 60, what);
+}
+
 uint64_t lab_counter(struct lab *lab, const char *name)
 {
 	return api_counter(lab->api, "ports/a", name);
@@ -35,8 +61,7 @@ void lab_counted(struct lab *lab, const char *name, uint64_t before, uint64_t wa
 	now = lab_counter(lab, name);
 	if (now != before + want)
 		die("%s went from %llu to %llu, %llu were expected", name,
-		    (unsigned long long)before, (unsigned long long)now,
-		    (unsigned long long)want);
+		    (unsigned long long)before, (unsigned long long)now, (unsigned long long)want);
 }
 
 void lab_wait_broken(struct front_queue *queue, const char *what)
@@ -88,7 +113,7 @@ static void run_cases(struct lab *lab, const struct hostile_case *cases, unsigne
 	}
 }
 
-static void start(struct lab *lab, const char *pariod)
+static void start(struct lab *lab, const char *pariod, const char *workers)
 {
 	char spec[3][256];
 
@@ -102,7 +127,7 @@ static void start(struct lab *lab, const char *pariod)
 	card_spec(&lab->h2, "h2", "", spec[2], sizeof(spec[2]));
 	daemon_start(&lab->daemon,
 		     (const char *[]){pariod, "--switch", "lan,flood-limit=0", "--port", spec[0],
-				      "--port", spec[1], "--port", spec[2], "--workers", "0",
+				      "--port", spec[1], "--port", spec[2], "--workers", workers,
 				      "--api", lab->api, "--log-level", "error", NULL},
 		     lab->h2.path);
 }
@@ -113,15 +138,16 @@ int main(int argc, char **argv)
 	struct daemon_usage before, after;
 	struct deadline deadline;
 
-	if (argc != 2 && argc != 3)
-		die("usage: net_hostile PARIOD [CASE]");
-	start(&lab, argv[1]);
+	if (argc != 3 && argc != 4)
+		die("usage: net_hostile PARIOD WORKERS [CASE]");
+	start(&lab, argv[1], argv[2]);
 	card_up(&lab.h1, &(struct card_opts){.format = RING_SPLIT, .rx_posted = 128});
 	card_up(&lab.h2, &(struct card_opts){.format = RING_PACKED, .rx_posted = 128});
 	honest_talk(&lab, "before all");
 	daemon_usage(&lab.daemon, &before);
-	run_cases(&lab, tx_cases, tx_case_cnt, argv[2]);
-	run_cases(&lab, rx_cases, rx_case_cnt, argv[2]);
+	run_cases(&lab, tx_cases, tx_case_cnt, argv[3]);
+	run_cases(&lab, offload_cases, offload_case_cnt, argv[3]);
+	run_cases(&lab, rx_cases, rx_case_cnt, argv[3]);
 	deadline = deadline_in(CARD_DEADLINE_S);
 	for (;;) {
 		daemon_usage(&lab.daemon, &after);

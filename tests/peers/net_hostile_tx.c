@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transmit queues of guests that mean harm: chains, headers, frames, indices.
- * Not receive queues (net_hostile_rx.c).
+ * Transmit queues of guests that mean harm: chains, frames, indices, addresses.
+ * Not what vnet headers ask for (net_hostile_offloads.c), nor receive queues (net_hostile_rx.c).
  */
 #include <errno.h>
 #include <pthread.h>
@@ -12,55 +12,26 @@
 #include "net_lab.h"
 
 #define H CARD_HEADER_BYTES
-#define TCP_FRAME_BYTES 4000u
 #define FLIPS 4000u
-
-/* A frame in the buffer of a new token, to the honest h1; where it is. */
-static uint64_t prepare(struct lab *lab, uint32_t bytes, uint16_t *token)
-{
-	uint8_t *to;
-
-	*token = card_tx_token(&lab->a);
-	to = card_tx_buffer(&lab->a, *token);
-	memset(to, 0, H);
-	frame_fill(to + H, bytes, lab->h1.mac, lab->a.mac, ++lab->number);
-	return shm_gpa(lab->a.shm, to);
-}
-
-static void arrives(struct lab *lab, uint32_t bytes, const char *what)
-{
-	uint32_t got = card_receive(&lab->h1, lab->got, what);
-
-	if (got != bytes || frame_check(lab->got, got, what) != lab->number)
-		die("%s: frame %u of %u bytes was sent, another of %u came", what, lab->number,
-		    bytes, got);
-}
-
-/* What was sent before has come back, and nothing of it arrives before a good frame does. */
-static void nothing_arrives(struct lab *lab, const char *what)
-{
-	card_wait_sent(&lab->a, what);
-	lab_passes(lab, &lab->a, &lab->h1, 60, what);
-}
 
 static void header_in_pieces(struct lab *lab)
 {
 	struct ring_seg seg[H + 48 + 1];
 	uint16_t token;
-	uint64_t gpa = prepare(lab, 600, &token);
+	uint64_t gpa = lab_prepare(lab, 600, &token);
 
 	for (unsigned i = 0; i < H + 48; i++)
 		seg[i] = (struct ring_seg){gpa + i, 1};
 	seg[H + 48] = (struct ring_seg){gpa + H + 48, 600 - 48};
 	card_send_chain(&lab->a, seg, H + 49, 0, token);
-	arrives(lab, 600, "a header in pieces of one byte");
+	lab_arrives(lab, 600, "a header in pieces of one byte");
 }
 
 static void header_in_pieces_of_a_table(struct lab *lab)
 {
 	struct ring_seg seg[H + 49];
 	uint16_t token, other;
-	uint64_t gpa = prepare(lab, 600, &token);
+	uint64_t gpa = lab_prepare(lab, 600, &token);
 	uint8_t *table;
 
 	other = card_tx_token(&lab->a);
@@ -73,7 +44,7 @@ static void header_in_pieces_of_a_table(struct lab *lab)
 		die("ring_add_table");
 	if (ring_publish(lab->a.tx->ring))
 		front_queue_kick(lab->a.tx);
-	arrives(lab, 600, "a header in a table, in pieces of one byte");
+	lab_arrives(lab, 600, "a header in a table, in pieces of one byte");
 }
 
 static void shorter_than_the_header(struct lab *lab)
@@ -82,11 +53,11 @@ static void shorter_than_the_header(struct lab *lab)
 
 	for (uint32_t bytes = 1; bytes < H; bytes++) {
 		uint16_t token;
-		struct ring_seg seg = {prepare(lab, 60, &token), bytes};
+		struct ring_seg seg = {lab_prepare(lab, 60, &token), bytes};
 
 		card_send_chain(&lab->a, &seg, 1, 0, token);
 	}
-	nothing_arrives(lab, "chains shorter than a header");
+	lab_nothing_arrives(lab, "chains shorter than a header");
 	lab_counted(lab, "tx_bad_header", before, H - 1);
 }
 
@@ -96,11 +67,11 @@ static void runt_frames(struct lab *lab)
 
 	for (uint32_t bytes = 0; bytes < 14; bytes++) {
 		uint16_t token;
-		struct ring_seg seg = {prepare(lab, 60, &token), H + bytes};
+		struct ring_seg seg = {lab_prepare(lab, 60, &token), H + bytes};
 
 		card_send_chain(&lab->a, &seg, 1, 0, token);
 	}
-	nothing_arrives(lab, "runt frames");
+	lab_nothing_arrives(lab, "runt frames");
 	lab_counted(lab, "tx_runt", before, 14);
 }
 
@@ -108,13 +79,13 @@ static void runt_frames(struct lab *lab)
 static void runt_with_a_tag(struct lab *lab)
 {
 	uint16_t token;
-	struct ring_seg seg = {prepare(lab, 60, &token), H + 15};
+	struct ring_seg seg = {lab_prepare(lab, 60, &token), H + 15};
 	uint8_t *frame = card_tx_buffer(&lab->a, token) + H;
 
 	frame[12] = 0x81;
 	frame[13] = 0;
 	card_send_chain(&lab->a, &seg, 1, 0, token);
-	nothing_arrives(lab, "a runt with a tag");
+	lab_nothing_arrives(lab, "a runt with a tag");
 }
 
 static void frame_of_70000_bytes(struct lab *lab)
@@ -123,7 +94,7 @@ static void frame_of_70000_bytes(struct lab *lab)
 
 	frame_fill(lab->frame, 70000 - H, lab->h1.mac, lab->a.mac, ++lab->number);
 	card_send(&lab->a, NULL, lab->frame, 70000 - H);
-	nothing_arrives(lab, "a frame of 70,000 bytes");
+	lab_nothing_arrives(lab, "a frame of 70,000 bytes");
 	lab_counted(lab, "tx_too_long", before, 1);
 }
 
@@ -134,11 +105,11 @@ static void frame_of_many_megabytes(struct lab *lab)
 	struct ring_seg seg[100];
 	uint16_t token;
 
-	seg[0] = (struct ring_seg){prepare(lab, 60000, &token), 60000};
+	seg[0] = (struct ring_seg){lab_prepare(lab, 60000, &token), 60000};
 	for (unsigned i = 1; i < 100; i++)
 		seg[i] = seg[0];
 	card_send_chain(&lab->a, seg, 100, 0, token);
-	nothing_arrives(lab, "a frame of 6 MB");
+	lab_nothing_arrives(lab, "a frame of 6 MB");
 	lab_counted(lab, "tx_too_long", before, 1);
 }
 
@@ -148,7 +119,7 @@ static void descriptors_of_length_zero(struct lab *lab)
 	uint64_t before = lab_counter(lab, "tx_bad_chain");
 	struct deadline deadline = deadline_in(CARD_DEADLINE_S);
 	uint16_t token;
-	uint64_t gpa = prepare(lab, 600, &token);
+	uint64_t gpa = lab_prepare(lab, 600, &token);
 	struct ring_seg seg[] = {{gpa, 0}, {gpa, H}, {gpa, 0}, {gpa + H, 600}, {gpa, 0}};
 	uint32_t got;
 
@@ -164,24 +135,24 @@ static void descriptors_of_length_zero(struct lab *lab)
 static void nothing_but_length_zero(struct lab *lab)
 {
 	uint16_t token;
-	struct ring_seg seg[2] = {{prepare(lab, 60, &token), 0}};
+	struct ring_seg seg[2] = {{lab_prepare(lab, 60, &token), 0}};
 
 	seg[1] = seg[0];
 	card_send_chain(&lab->a, seg, 2, 0, token);
-	nothing_arrives(lab, "a chain of nothing");
+	lab_nothing_arrives(lab, "a chain of nothing");
 }
 
 static void chain_with_writable_parts(struct lab *lab)
 {
 	uint64_t before = lab_counter(lab, "tx_bad_header");
 	uint16_t token;
-	uint64_t gpa = prepare(lab, 600, &token);
+	uint64_t gpa = lab_prepare(lab, 600, &token);
 	struct ring_seg seg[2] = {{gpa, H + 300}, {gpa + H + 300, 300}};
 
 	card_send_chain(&lab->a, seg, 1, 1, token);
-	seg[0].gpa = prepare(lab, 600, &token);
+	seg[0].gpa = lab_prepare(lab, 600, &token);
 	card_send_chain(&lab->a, seg, 0, 1, token);
-	nothing_arrives(lab, "chains with writable parts");
+	lab_nothing_arrives(lab, "chains with writable parts");
 	lab_counted(lab, "tx_bad_header", before, 2);
 }
 
@@ -193,150 +164,20 @@ static void buffer_outside_of_memory(struct lab *lab)
 
 	for (unsigned i = 0; i < 5; i++) {
 		uint16_t token;
-		struct ring_seg seg[2] = {{prepare(lab, 600, &token), H + 60}, {0, 500}};
+		struct ring_seg seg[2] = {{lab_prepare(lab, 600, &token), H + 60}, {0, 500}};
 
 		seg[1].gpa = i < 4 ? bad[i] : last->gpa + last->bytes - 100;
 		card_send_chain(&lab->a, seg, 2, 0, token);
 	}
-	nothing_arrives(lab, "buffers outside of memory");
+	lab_nothing_arrives(lab, "buffers outside of memory");
 	lab_counted(lab, "tx_bad_chain", before, 5);
-}
-
-struct header_try {
-	struct virtio_net_hdr_v1 header;
-	const char *counter;
-};
-
-/* Ethernet, IPv4 (20 bytes), TCP or UDP (20 or 8 bytes), payload. */
-static void make_ip(struct lab *lab, uint8_t *frame, uint8_t protocol, uint32_t bytes)
-{
-	uint32_t ip_bytes = bytes - 14;
-
-	memset(frame, 0x5a, bytes);
-	memcpy(frame, lab->h1.mac, 6);
-	memcpy(frame + 6, lab->a.mac, 6);
-	frame[12] = 8;
-	frame[13] = 0;
-	memset(frame + 14, 0, 40);
-	frame[14] = 0x45;
-	frame[16] = (uint8_t)(ip_bytes >> 8);
-	frame[17] = (uint8_t)ip_bytes;
-	frame[22] = 64;
-	frame[23] = protocol;
-	memcpy(frame + 26, (const uint8_t[]){10, 0, 0, 1, 10, 0, 0, 2}, 8);
-	if (protocol == 6)
-		frame[46] = 0x50;
-	else
-		frame[39] = (uint8_t)(ip_bytes - 20);
-}
-
-static void try_headers(struct lab *lab, const struct header_try *tries, unsigned cnt,
-			uint8_t protocol, const char *what)
-{
-	for (unsigned i = 0; i < cnt; i++) {
-		uint64_t before = lab_counter(lab, tries[i].counter);
-
-		make_ip(lab, lab->frame, protocol, TCP_FRAME_BYTES);
-		card_send(&lab->a, &tries[i].header, lab->frame, TCP_FRAME_BYTES);
-		nothing_arrives(lab, what);
-		lab_counted(lab, tries[i].counter, before, 1);
-	}
-}
-
-#define CSUM(start, offset)                                                                \
-	{                                                                                  \
-		{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = (start),              \
-		 .csum_offset = (offset)},                                                 \
-			"tx_bad_csum"                                                      \
-	}
-#define GSO(type, size)                                                                    \
-	{                                                                                  \
-		{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = (type),                 \
-		 .gso_size = (size), .hdr_len = 54, .csum_start = 34, .csum_offset = 16},  \
-			"tx_bad_gso"                                                       \
-	}
-
-static void checksum_beyond_the_frame(struct lab *lab)
-{
-	static const struct header_try tries[] = {
-		CSUM(TCP_FRAME_BYTES, 16), CSUM(34, TCP_FRAME_BYTES), CSUM(65535, 65535),
-		CSUM(65535, 0),            CSUM(0, 65535),            CSUM(1, 65535),
-		CSUM(34, 65534),           CSUM(TCP_FRAME_BYTES - 1, 0),
-	};
-
-	try_headers(lab, tries, sizeof(tries) / sizeof(tries[0]), 6, "a checksum out of place");
-}
-
-static void gso_of_nonsense(struct lab *lab)
-{
-	static const struct header_try tries[] = {
-		GSO(VIRTIO_NET_HDR_GSO_TCPV4, 0), GSO(VIRTIO_NET_HDR_GSO_TCPV4, 1),
-		GSO(VIRTIO_NET_HDR_GSO_TCPV6, 1400), GSO(VIRTIO_NET_HDR_GSO_UDP, 1400),
-		GSO(2, 1400), GSO(77, 1400), GSO(VIRTIO_NET_HDR_GSO_ECN, 1400), GSO(0xff, 1400),
-		GSO(0x20 | VIRTIO_NET_HDR_GSO_TCPV4, 1400),
-	};
-
-	try_headers(lab, tries, sizeof(tries) / sizeof(tries[0]), 6, "nonsense in gso fields");
-}
-
-static void gso_of_another_protocol(struct lab *lab)
-{
-	static const struct header_try tries[] = {GSO(VIRTIO_NET_HDR_GSO_TCPV4, 1400)};
-
-	try_headers(lab, tries, 1, 17, "TSO of a UDP datagram");
-	try_headers(lab, tries, 1, 1, "TSO of ICMP");
-}
-
-/* The TCP header says that it is longer than the frame. */
-static void gso_of_headers_beyond_the_frame(struct lab *lab)
-{
-	static const struct header_try try = GSO(VIRTIO_NET_HDR_GSO_TCPV4, 1400);
-	uint64_t before = lab_counter(lab, "tx_bad_gso");
-	uint64_t csum_before = lab_counter(lab, "tx_bad_csum");
-
-	make_ip(lab, lab->frame, 6, 60);
-	lab->frame[46] = 0xf0;
-	card_send(&lab->a, &try.header, lab->frame, 60);
-	make_ip(lab, lab->frame, 6, 60);
-	lab->frame[14] = 0x4f;
-	card_send(&lab->a, &try.header, lab->frame, 60);
-	card_send(&lab->a, &try.header, lab->frame, 14);
-	nothing_arrives(lab, "headers beyond the frame");
-	lab_counted(lab, "tx_bad_gso", before, 2);
-	lab_counted(lab, "tx_bad_csum", csum_before, 1);
-}
-
-static void offloads_not_negotiated(struct lab *lab)
-{
-	static const struct header_try tries[] = {
-		CSUM(34, 16),
-		{{.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1400}, "tx_bad_gso"},
-	};
-
-	try_headers(lab, tries, 2, 6, "offloads that were not negotiated");
-}
-
-/* The device must not rely on hdr_len, and num_buffers means nothing here. */
-static void fields_that_mean_nothing(struct lab *lab)
-{
-	static const uint16_t values[] = {0, 1, 13, 1000, 65535};
-
-	for (unsigned i = 0; i < 5; i++) {
-		struct virtio_net_hdr_v1 header = {.hdr_len = values[i],
-						   .num_buffers = values[4 - i]};
-
-		frame_fill(lab->frame, 600, lab->h1.mac, lab->a.mac, ++lab->number);
-		card_send(&lab->a, &header, lab->frame, 600);
-		arrives(lab, 600, "fields that mean nothing");
-	}
 }
 
 static void index_jumps(struct lab *lab)
 {
 	struct ring *r = lab->a.tx->ring;
 
-	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1), __ATOMIC_RELEASE);
 	front_queue_kick(lab->a.tx);
 	lab_wait_broken(lab->a.tx, "the transmit ring with an index that jumps is broken");
 }
@@ -370,7 +211,7 @@ static void chain_loops(struct lab *lab)
 	struct vring_desc *desc = lab->a.tx->ring->split_desc;
 	uint64_t before = lab_counter(lab, "tx_bad_chain");
 	uint16_t token;
-	uint64_t gpa = prepare(lab, 60, &token);
+	uint64_t gpa = lab_prepare(lab, 60, &token);
 
 	desc[0] = (struct vring_desc){gpa, 16, VRING_DESC_F_NEXT, 1};
 	desc[1] = (struct vring_desc){gpa, 16, VRING_DESC_F_NEXT, 0};
@@ -389,7 +230,7 @@ static void memory_vanishes(struct lab *lab)
 	lab_passes(lab, &lab->a, &lab->h1, 1514, "before memory vanishes");
 	for (unsigned i = 0; i < 100; i++) {
 		uint16_t token;
-		struct ring_seg seg = {prepare(lab, 1514, &token), H + 1514};
+		struct ring_seg seg = {lab_prepare(lab, 1514, &token), H + 1514};
 
 		if (ring_add(lab->a.tx->ring, &seg, 1, 0, token) < 0)
 			die("ring_add");
@@ -420,7 +261,7 @@ static void spoofed_source(struct lab *lab)
 	/* No unicast address is no source either. */
 	frame_fill(lab->frame, 60, lab->h1.mac, (const uint8_t[]){3, 0, 0, 0, 0, 1}, ++lab->number);
 	card_send(&lab->a, NULL, lab->frame, 60);
-	nothing_arrives(lab, "frames with another source");
+	lab_nothing_arrives(lab, "frames with another source");
 	lab_counted(lab, "drop_spoofed", before, 9);
 }
 
@@ -483,16 +324,15 @@ static void mac_flipped_after_posting(struct lab *lab)
 		    (unsigned long long)(lab_counter(lab, "drop_spoofed") - before));
 }
 
-#define CASE(n, ...)                                                 \
-	{                                                            \
-		.name = #n, .run = (n), .opts = {.rx_posted = 16, __VA_ARGS__} \
+#define CASE(n, ...)                                                            \
+	{                                                                       \
+		.name = #n, .run = (n), .opts = {.rx_posted = 16, __VA_ARGS__ } \
 	}
-#define SPLIT_CASE(n)                                                     \
-	{                                                                 \
-		.name = #n, .run = (n), .split_only = true, .opts = {.rx_posted = 16} \
+#define SPLIT_CASE(n)                                                                  \
+	{                                                                              \
+		.name = #n, .run = (n), .split_only = true, .opts = {.rx_posted = 16 } \
 	}
 #define LARGE .ring_size = 128, .tx_buffer_bytes = 70016
-#define OFFLOADS LARGE, .features = CARD_FEATURES_OFFLOADS
 
 const struct hostile_case tx_cases[] = {
 	CASE(header_in_pieces),
@@ -506,12 +346,6 @@ const struct hostile_case tx_cases[] = {
 	CASE(nothing_but_length_zero),
 	CASE(chain_with_writable_parts),
 	CASE(buffer_outside_of_memory),
-	CASE(checksum_beyond_the_frame, OFFLOADS),
-	CASE(gso_of_nonsense, OFFLOADS),
-	CASE(gso_of_another_protocol, OFFLOADS),
-	CASE(gso_of_headers_beyond_the_frame, OFFLOADS),
-	CASE(offloads_not_negotiated, LARGE),
-	CASE(fields_that_mean_nothing),
 	CASE(memory_vanishes),
 	CASE(spoofed_source),
 	CASE(mac_flipped_after_posting),
