@@ -48,23 +48,6 @@ const unsigned net_stat_row_cnt = ARRAY_LEN(net_stat_rows);
 static_assert(ARRAY_LEN(net_stat_rows) * sizeof(uint64_t) == sizeof(struct net_stats),
 	      "one row a counter");
 
-enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned idx)
-{
-	const bool many = device_has_feature(acked, NET_F_MQ) ||
-			  device_has_feature(acked, NET_F_RSS);
-	const unsigned pairs = many ? pairs_max : 1;
-
-	if (idx < 2 * pairs)
-		return idx % 2 == 0 ? NET_QUEUE_RX : NET_QUEUE_TX;
-	if (idx == 2 * pairs && device_has_feature(acked, NET_F_CTRL_VQ))
-		return NET_QUEUE_CONTROL;
-	/*
-	 * A driver that does not do MQ, behind a front end that does: it starts all the same what
-	 * it has set up.
-	 */
-	return NET_QUEUE_NONE;
-}
-
 /* ---- owner worker ---- */
 
 static struct net_queue *queue_of_poller(struct poller *poller)
