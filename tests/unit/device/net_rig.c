@@ -268,9 +268,8 @@ void net_rig_queue_start(struct net_rig *rig, struct net_guest *guest, unsigned 
 	struct net_guest_queue *queue = &guest->queues[idx];
 	const struct device_queue_setup setup = {
 		.size = queue->ring->size,
-		.base = device_queue_base(guest->device, idx)
-				? device_queue_base(guest->device, idx)
-				: ring_base(queue->ring),
+		.base = queue->was_started ? device_queue_base(guest->device, idx)
+					   : ring_base(queue->ring),
 		.base_is_exact = true,
 		.where =
 			{
@@ -291,6 +290,7 @@ void net_rig_queue_start(struct net_rig *rig, struct net_guest *guest, unsigned 
 		fail_msg("%s", err.text);
 	assert_int_equal(net_rig_wait_done(rig, &wait), 0);
 	queue->started = true;
+	queue->was_started = true;
 }
 
 void net_rig_queue_stop(struct net_rig *rig, struct net_guest *guest, unsigned idx)

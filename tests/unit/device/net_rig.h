@@ -71,8 +71,9 @@ struct net_guest_queue {
 	unsigned free_cnt;
 	struct ring_used used[NET_RIG_SIZE_MAX]; /* rx: taken off the ring, oldest first */
 	unsigned used_cnt;
+	unsigned empty_cnt; /* rx: came back with nothing in them */
 	int kick_fd, call_fd, err_fd; /* the driver's */
-	bool started;
+	bool started, was_started;
 };
 
 struct net_guest {
@@ -134,8 +135,11 @@ void net_rig_queue_move(struct net_rig *rig, struct net_guest *guest, unsigned i
 /* Kicks if the device asks for it; says whether it did. */
 bool net_rig_publish(struct net_guest *guest, unsigned idx);
 void net_rig_kick(struct net_guest *guest, unsigned idx);
-/* The token of a free buffer. */
+/* The token of a free buffer, which is taken. */
 uint16_t net_rig_token(struct net_guest *guest, unsigned idx);
+/* A chain of any kind, not published. -ENOSPC: no descriptors. */
+int net_rig_add(struct net_guest *guest, unsigned idx, const struct ring_seg *segs,
+		unsigned out_cnt, unsigned in_cnt, uint16_t token);
 
 /* How a frame's bytes, header first, lie in descriptors. */
 enum net_layout {
@@ -166,7 +170,8 @@ struct net_received {
 	uint8_t frame[FRAME_BYTES_MAX + 64];
 };
 /*
- * A frame that was received, all its buffers; false: none. Buffers are free again. Fails the test
+ * A frame that was received, all its buffers; false: none. Buffers are free again, and those that
+ * came back empty before it, which are counted. Fails the test
  * if the ring is wrong or a frame's buffers are not all there.
  */
 bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received *received);

@@ -35,9 +35,8 @@ static void put_token(struct net_guest_queue *queue, uint16_t token)
 	queue->free[queue->free_cnt++] = token;
 }
 
-/* 0 or -ENOSPC. */
-static int add_chain(struct net_guest *guest, unsigned idx, const struct ring_seg *segs,
-		     unsigned out_cnt, unsigned in_cnt, uint16_t token)
+int net_rig_add(struct net_guest *guest, unsigned idx, const struct ring_seg *segs,
+		unsigned out_cnt, unsigned in_cnt, uint16_t token)
 {
 	struct net_guest_queue *queue = &guest->queues[idx];
 	struct net_buffer *buffer = &queue->buffers[token];
@@ -87,7 +86,7 @@ bool net_rig_send(struct net_guest *guest, unsigned idx, const struct net_header
 		memcpy(buffer->data, header, sizeof(*header));
 	memcpy(buffer->data + NET_HEADER_BYTES, frame, bytes);
 	cnt = cut(segs, buffer->gpa, NET_HEADER_BYTES + bytes, layout);
-	if (add_chain(guest, idx, segs, cnt, 0, token)) {
+	if (net_rig_add(guest, idx, segs, cnt, 0, token)) {
 		put_token(queue, token);
 		return false;
 	}
@@ -135,7 +134,7 @@ unsigned net_rig_post(struct net_guest *guest, unsigned idx, unsigned cnt)
 			segs[i] = (struct ring_seg){buffer->gpa + from, to - from};
 		}
 		memset(buffer->data, 0xEE, bytes);
-		if (add_chain(guest, idx, segs, 0, pieces, token)) {
+		if (net_rig_add(guest, idx, segs, 0, pieces, token)) {
 			put_token(queue, token);
 			break;
 		}
@@ -145,14 +144,27 @@ unsigned net_rig_post(struct net_guest *guest, unsigned idx, unsigned cnt)
 	return n;
 }
 
+static void drop_used(struct net_guest_queue *queue, unsigned cnt)
+{
+	queue->used_cnt -= cnt;
+	memmove(queue->used, queue->used + cnt, queue->used_cnt * sizeof(queue->used[0]));
+}
+
+/* Nothing is taken off in the midst of a frame. */
 static void take_used(struct net_guest_queue *queue)
 {
+	unsigned empty = 0;
+
 	const unsigned room = NET_RIG_SIZE_MAX - queue->used_cnt;
 	int cnt = ring_get_used(queue->ring, queue->used + queue->used_cnt, room);
 
 	if (cnt < 0)
 		fail_msg("ring: %s", queue->ring->error);
 	queue->used_cnt += (unsigned)cnt;
+	for (; empty < queue->used_cnt && !queue->used[empty].bytes; empty++)
+		put_token(queue, queue->used[empty].token);
+	drop_used(queue, empty);
+	queue->empty_cnt += empty;
 }
 
 bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received *received)
@@ -160,7 +172,7 @@ bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received 
 	struct net_guest_queue *queue = &guest->queues[idx];
 	unsigned bytes = 0;
 
-	if (!queue->used_cnt)
+	if (!queue->used_cnt || !queue->used[0].bytes)
 		take_used(queue);
 	if (!queue->used_cnt)
 		return false;
@@ -188,9 +200,7 @@ bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received 
 		put_token(queue, used->token);
 	}
 	received->bytes = bytes;
-	queue->used_cnt -= received->buffers;
-	memmove(queue->used, queue->used + received->buffers,
-		queue->used_cnt * sizeof(queue->used[0]));
+	drop_used(queue, received->buffers);
 	return true;
 }
 
