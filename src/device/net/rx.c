@@ -426,14 +426,20 @@ static void rx_deliver(struct netport_queue *receiver, struct frame *const *fram
 		worker_poller_wake(&queue->queue.poller);
 }
 
-static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
+static void signal_driver(struct net_queue *queue, uint64_t now_ns)
 {
-	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
 	struct net_rx *rx = queue->rx;
 
 	rx_publish(queue);
 	device_queue_notify(&queue->queue, rx->given_back, now_ns);
 	rx->given_back = 0;
+}
+
+static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
+{
+	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
+
+	signal_driver(queue, now_ns);
 	/* A call that waits for its time needs somebody who looks at the clock. */
 	if (unlikely(virtqueue_held_until_ns(queue->queue.vq)))
 		worker_poller_wake(&queue->queue.poller);
@@ -457,7 +463,7 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 		work = rx_wait_drain(queue, now_ns);
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
-	rx_flush(&queue->receiver, now_ns);
+	signal_driver(queue, now_ns);
 	return work;
 }
 
