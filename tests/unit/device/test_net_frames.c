@@ -9,6 +9,17 @@ static struct net_rig rig;
 static struct net_received received;
 static uint8_t frame[FRAME_BYTES_MAX];
 
+/* Are there buffers for one more frame, all those on their way considered? Then none waits. */
+static bool has_room(const struct net_guest *to, unsigned bytes, unsigned on_the_way)
+{
+	const struct net_guest_options *options = &to->options;
+	const unsigned buffers = options->size / (options->indirect ? 1 : options->pieces);
+	const unsigned each =
+		(bytes + NET_HEADER_BYTES + options->buffer_bytes - 1) / options->buffer_bytes;
+
+	return (on_the_way + 1) * each <= buffers;
+}
+
 /* Lengths from..to, each once, in bursts; every one comes out as it went in. */
 static void run(struct net_guest *from, struct net_guest *to, unsigned first, unsigned last,
 		unsigned step)
@@ -22,7 +33,7 @@ static void run(struct net_guest *from, struct net_guest *to, unsigned first, un
 
 		net_rig_post(to, 0, NET_RIG_ALL);
 		net_rig_reap(from, 1);
-		while (sent <= last) {
+		while (sent <= last && has_room(to, sent, (sent - got) / step)) {
 			net_rig_frame(frame, sent, from, to, sent);
 			if (!net_rig_send(from, 1, NULL, frame, sent,
 					  (enum net_layout)(sent / step % NET_LAYOUT_CNT_)))
