@@ -71,9 +71,10 @@ struct net_guest_queue {
 	unsigned free_cnt;
 	struct ring_used used[NET_RIG_SIZE_MAX]; /* rx: taken off the ring, oldest first */
 	unsigned used_cnt;
-	unsigned empty_cnt; /* rx: came back with nothing in them */
+	unsigned empty_cnt;           /* rx: came back with nothing in them */
 	int kick_fd, call_fd, err_fd; /* the driver's */
 	bool started, was_started;
+	bool kicked; /* the device wanted a kick for what was published last */
 };
 
 struct net_guest {

@@ -15,11 +15,12 @@ void net_rig_kick(struct net_guest *guest, unsigned idx)
 
 bool net_rig_publish(struct net_guest *guest, unsigned idx)
 {
-	const bool wanted = ring_publish(guest->queues[idx].ring);
+	struct net_guest_queue *queue = &guest->queues[idx];
 
-	if (wanted)
+	queue->kicked = ring_publish(queue->ring);
+	if (queue->kicked)
 		net_rig_kick(guest, idx);
-	return wanted;
+	return queue->kicked;
 }
 
 uint16_t net_rig_token(struct net_guest *guest, unsigned idx)
