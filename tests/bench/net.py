@@ -10,6 +10,7 @@ with the least and the greatest. Nothing is judged: goals are printed beside wha
 """
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -61,7 +62,8 @@ def front(rig, args):
     """pario-bench as the load, both directions: beside testpmd's io forwarding"""
     def run(ports, size, ring):
         with ports() as socks:
-            report = rig.net(socks, "--size", str(size), "--ring", ring, "--direction", "both")
+            report = rig.net(socks, "--size", str(size), "--ring", ring, "--direction", "both",
+                             *args.options)
             return report["total"]["received_pps"]
 
     for ring in args.rings:
@@ -82,8 +84,9 @@ def tso(rig, args):
     for ring in args.rings:
         for label, options, goal in (("dirtied in between", ("--dirty",), 0.8),
                                      ("left alone", (), None)):
-            rig.pairs(f"64 KiB, {ring}, {label}", lambda r=ring, o=options: run(r, *o),
-                      lambda o=options: rig.memcpy("--size", "64k", *o), b="memcpy", goal=goal,
+            more = (*options, *args.options)
+            rig.pairs(f"64 KiB, {ring}, {label}", lambda r=ring, o=more: run(r, *o),
+                      lambda o=more: rig.memcpy("--size", "64k", *o), b="memcpy", goal=goal,
                       unit="B/s")
 
 
@@ -110,6 +113,8 @@ def main():
     # What flowgen can make.
     parser.add_argument("--sizes", type=words([60, 1514], int), default=[60, 1514])
     parser.add_argument("--rings", type=words(["split", "packed"]), default=["split", "packed"])
+    parser.add_argument("--options", type=shlex.split, default=[], metavar="'--OPTION ...'",
+                        help="more of pario-bench net, in the cases front and tso")
     args = parser.parse_args()
     if args.pairs < 1 or args.seconds < 1:
         parser.error("--pairs and --seconds are at least 1")
