@@ -5,8 +5,9 @@ medians, ratios.
 
 The server has one core (the last), the load another (the first). testpmd forwards between two
 ports and does not switch; Open vSwitch has two flows by port; pariod switches. Each pair is one run
-of each, the order swapping from pair to pair; the ratio is taken pair by pair and its median quoted,
-with the least and the greatest. Nothing is judged: goals are printed beside what was measured.
+of each, the order swapping from pair to pair; the ratio is taken pair by pair and its median
+quoted, with the least and the greatest. Nothing is judged: goals are printed beside what was
+measured.
 """
 import argparse
 import os
