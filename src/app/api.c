@@ -148,11 +148,14 @@ static json_t *workers_json(const struct daemon *daemon)
 	struct worker *const *workers = daemon_workers(daemon, &cnt);
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < cnt; i++)
-		json_array_append_new(
-			list, observe_worker(workers[i], api_queues_on(daemon, workers[i]),
-					     placer_worker_busy_permille(daemon_placer(daemon),
-									 worker_idx(workers[i]))));
+	for (unsigned i = 0; i < cnt; i++) {
+		json_t *worker = observe_worker(
+			workers[i], api_queues_on(daemon, workers[i]),
+			placer_worker_busy_permille(daemon_placer(daemon), worker_idx(workers[i])));
+
+		json_object_set_new(worker, "exchange", api_exchange_json(daemon, workers[i]));
+		json_array_append_new(list, worker);
+	}
 	return list;
 }
 
@@ -208,48 +211,52 @@ static void show_counters(struct http_request *request, const char *name, json_t
 
 /* What may be done with each kind: plural of the path, what a person calls one. */
 #define KIND_ROUTES(plural, one, kind)                                              \
-	{"GET", "/v1/" plural, "All " plural " in short.", false, list_kind, kind}, \
+	{"GET", "/v1/" plural, "All " plural " in short.", false, kind, list_kind}, \
 		{"POST", "/v1/" plural, "Adds " one ": an object of its keys.",     \
-		 true,   api_add,       kind},                                      \
+		 true,   kind,          api_add},                                   \
 		OBJECT_ROUTES(plural, one, kind)
 
 #define OBJECT_ROUTES(plural, one, kind)                                                           \
-	{"GET", "/v1/" plural "/NAME", "With all that is known of " one ".",                       \
-	 false, show_object,           kind},                                                      \
-		{"GET", "/v1/" plural "/NAME/stats", "Counters of " one ".",                       \
-		 false, show_object_stats,           kind},                                        \
-		{"PATCH", "/v1/" plural "/NAME", "Changes keys of " one ".", true, api_set, kind}, \
+	{"GET",      "/v1/" plural "/NAME", "With all that is known of " one ".", false, kind,     \
+	 show_object},                                                                             \
+		{"GET",                                                                            \
+		 "/v1/" plural "/NAME/stats",                                                      \
+		 "Counters of " one ".",                                                           \
+		 false,                                                                            \
+		 kind,                                                                             \
+		 show_object_stats},                                                               \
+		{"PATCH", "/v1/" plural "/NAME", "Changes keys of " one ".", true, kind, api_set}, \
 	{                                                                                          \
-		"DELETE", "/v1/" plural "/NAME", "Drains and removes " one ".", false, api_remove, \
-			kind                                                                       \
+		"DELETE", "/v1/" plural "/NAME", "Drains and removes " one ".", false, kind,       \
+			api_remove                                                                 \
 	}
 
 static const struct http_route routes[] = {
-	{"GET", "/v1", "Version, process, counts, and the routes.", false, show_root, 0},
-	{"GET", "/v1/daemon", "The daemon's keys and their values.", false, show_daemon, 0},
-	{"PATCH", "/v1/daemon", "Changes keys of the daemon.", true, api_set_daemon, 0},
-	{"GET", "/v1/objects", "All disks, switches, ports and uplinks in short.", false,
-	 list_objects, 0},
+	{"GET", "/v1", "Version, process, counts, and the routes.", false, 0, show_root},
+	{"GET", "/v1/daemon", "The daemon's keys and their values.", false, 0, show_daemon},
+	{"PATCH", "/v1/daemon", "Changes keys of the daemon.", true, 0, api_set_daemon},
+	{"GET", "/v1/objects", "All disks, switches, ports and uplinks in short.", false, 0,
+	 list_objects},
 	OBJECT_ROUTES("objects", "an object of any kind", CONFIG_ANY),
 	KIND_ROUTES("disks", "a disk", CONFIG_DISK),
 	{"POST", "/v1/disks/NAME/resize", "Makes a disk larger: {\"size\": \"2G\"}.", true,
-	 api_resize, 0},
+	 CONFIG_DISK, api_resize},
 	KIND_ROUTES("switches", "a switch", CONFIG_SWITCH),
 	{"GET", "/v1/switches/NAME/macs", "The MAC addresses that a switch knows.", false,
-	 list_macs, CONFIG_SWITCH},
+	 CONFIG_SWITCH, list_macs},
 	KIND_ROUTES("ports", "a port", CONFIG_PORT),
 	KIND_ROUTES("uplinks", "an uplink", CONFIG_UPLINK),
-	{"GET", "/v1/captures", "All captures with their counters.", false, api_list_captures, 0},
-	{"POST", "/v1/captures", "Captures a port or uplink into a file.", true, api_start_capture,
-	 0},
-	{"GET", "/v1/captures/NAME", "The capture of a port.", false, api_show_capture, 0},
-	{"DELETE", "/v1/captures/NAME", "Ends the capture of a port, and forgets it.", false,
-	 api_remove_capture, 0},
-	{"GET", "/v1/workers", "All workers with their counters.", false, list_workers, 0},
-	{"GET", "/v1/stats", "Counters and latencies of all objects and workers.", false,
-	 show_stats, 0},
-	{"GET", "/v1/schema", "Every key: type, default, bounds, help.", false, show_schema, 0},
-	{"GET", "/v1/counters", "Every counter: unit, kind, help.", false, show_counters, 0},
+	{"GET", "/v1/captures", "All captures with their counters.", false, 0, api_list_captures},
+	{"POST", "/v1/captures", "Captures a port or uplink into a file.", true, 0,
+	 api_start_capture},
+	{"GET", "/v1/captures/NAME", "The capture of a port.", false, 0, api_show_capture},
+	{"DELETE", "/v1/captures/NAME", "Ends the capture of a port, and forgets it.", false, 0,
+	 api_remove_capture},
+	{"GET", "/v1/workers", "All workers with their counters.", false, 0, list_workers},
+	{"GET", "/v1/stats", "Counters and latencies of all objects and workers.", false, 0,
+	 show_stats},
+	{"GET", "/v1/schema", "Every key: type, default, bounds, help.", false, 0, show_schema},
+	{"GET", "/v1/counters", "Every counter: unit, kind, help.", false, 0, show_counters},
 };
 
 static json_t *routes_json(void)

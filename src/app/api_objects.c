@@ -204,8 +204,8 @@ json_t *api_object_json(struct served *served)
 		put_disk(object, disk_of(served));
 		break;
 	case CONFIG_PORT:
-		if (front->device)
-			put(object, "guest", guest_json(front->device));
+		if (port_of(served)->front.device)
+			put(object, "guest", guest_json(port_of(served)->front.device));
 		break;
 	case CONFIG_UPLINK:
 		put_uplink(object, uplink_of(served));
@@ -247,8 +247,8 @@ json_t *api_object_summary(struct served *served)
 		    json_integer(
 			    (json_int_t)storage_info(disk_of(served)->storage)->capacity_bytes));
 		put(object, "requests",
-		    json_integer((json_int_t)observe_device_counter(front->device, "ring",
-								    "completed")));
+		    json_integer((json_int_t)observe_device_counter(disk_of(served)->front.device,
+								    "ring", "completed")));
 		break;
 	case CONFIG_PORT:
 		put(object, "mac", mac_json(port_config(port_of(served))->mac));
@@ -279,11 +279,32 @@ json_t *api_object_stats(struct served *served)
 	return object;
 }
 
+static struct stat_table exchange_table(void)
+{
+	return (struct stat_table){
+		.name = "exchange",
+		.rows = exchange_stat_rows,
+		.row_cnt = exchange_stat_row_cnt,
+		.bytes = sizeof(struct exchange_stats),
+	};
+}
+
+json_t *api_exchange_json(const struct daemon *daemon, const struct worker *worker)
+{
+	const struct stat_table table = exchange_table();
+	const struct fabric *fabric = daemon_fabric(daemon);
+
+	/* None any more at the very end. */
+	return fabric ? observe_counters(&table, exchange_stats(fabric_exchange(fabric, worker)))
+		      : json_null();
+}
+
 void api_describe_net(json_t *list)
 {
 	const struct stat_table netport = netport_table();
 	const struct stat_table tap = tap_table();
 	const struct stat_table loop = loop_table();
+	const struct stat_table exchange = exchange_table();
 	const struct stat_table front_end = observe_front_end_table();
 	unsigned cnt;
 	const struct stat_table *tables = net_stat_tables(&cnt);
@@ -295,4 +316,5 @@ void api_describe_net(json_t *list)
 	observe_describe("uplink", &tap, list);
 	observe_describe("uplink", &loop, list);
 	observe_describe("uplink", &netport, list);
+	observe_describe("worker", &exchange, list);
 }

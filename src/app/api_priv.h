@@ -32,7 +32,9 @@ unsigned api_queues_running(const struct daemon *daemon);
 json_t *api_object_json(struct served *served);
 json_t *api_object_summary(struct served *served);
 json_t *api_object_stats(struct served *served);
-/* Describes the counters of ports and uplinks. */
+/* What a worker had to do with others' frames. */
+json_t *api_exchange_json(const struct daemon *daemon, const struct worker *worker);
+/* Describes the counters of ports, uplinks and exchanges. */
 void api_describe_net(json_t *list);
 
 /* api.c */

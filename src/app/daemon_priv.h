@@ -33,25 +33,25 @@ enum drained {
 struct daemon {
 	struct config *config;
 	struct config_errors *errors;
-	enum exit_status status;
 	struct evloop *loop;
-	struct signals signals;
-	bool signals_opened;
 	struct worker **workers;
-	unsigned worker_cnt;
 	struct placer *placer;
 	struct fabric *fabric;
 	struct captures *captures;
 	struct api *api; /* NULL: none is wanted */
 	struct served_list lists[CONFIG_KIND_CNT];
-	unsigned shift;              /* of the next object's queues over the workers */
 	struct list_node operations; /* oldest first */
-	bool operating;              /* within operate_run() */
+	struct signals signals;
 	struct evloop_timer deadline;
-	bool draining;
+	enum exit_status status;
+	unsigned worker_cnt;
+	unsigned shift; /* of the next object's queues over the workers */
 	enum drained drained;
-	bool abandoned;
 	unsigned open_cnt; /* while draining: closes that have not finished */
+	bool signals_opened;
+	bool operating; /* within operate_run() */
+	bool draining;
+	bool abandoned;
 };
 
 /* What a drain may take, of the whole daemon and of an object that is removed. */

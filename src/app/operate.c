@@ -58,6 +58,11 @@ struct placer *daemon_placer(const struct daemon *daemon)
 	return daemon->placer;
 }
 
+struct fabric *daemon_fabric(const struct daemon *daemon)
+{
+	return daemon->fabric;
+}
+
 /* "(there are: vda, vdb)", cut when there are many. */
 static void names_text(const struct daemon *daemon, enum config_kind wanted, char *buf, size_t size)
 {

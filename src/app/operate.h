@@ -45,6 +45,7 @@
 
 struct captures;
 struct daemon;
+struct fabric;
 
 /* What there is. Lists change with add and remove, so no index outlives a return. */
 struct evloop *daemon_loop(const struct daemon *daemon);
@@ -56,6 +57,7 @@ struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, c
 struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt);
 struct placer *daemon_placer(const struct daemon *daemon);
 struct captures *daemon_captures(const struct daemon *daemon);
+struct fabric *daemon_fabric(const struct daemon *daemon);
 
 /* Where an object is meant by its name alone. */
 #define CONFIG_ANY CONFIG_KIND_CNT

@@ -150,7 +150,7 @@ static bool fill_changes(const struct schema_table *table, struct config_object 
 	return errors->cnt == cnt;
 }
 
-/* As config_finish_object() says, with the copy and another daemon in the configuration's places. */
+/* As config_finish_object() says, with the copy and another daemon in their places. */
 static bool finish_copy(const struct config *config, const struct config_object *object,
 			struct config_object *copy, const struct config_daemon *daemon,
 			struct config_errors *errors)

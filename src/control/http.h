@@ -44,9 +44,9 @@ struct http_route {
 	const char *path; /* "/v1/disks/NAME/resize": the segment NAME stands for any */
 	const char *help; /* one sentence */
 	bool takes_body;  /* a JSON object; without it others are not looked at */
+	unsigned tag;     /* the handler's own */
 	/* name: what stands in NAME's place, or ""; body: borrowed; NULL unless takes_body. */
 	void (*handle)(struct http_request *request, const char *name, json_t *body, void *arg);
-	unsigned tag; /* the handler's own */
 };
 
 /* Of the route of a request that is being handled. */

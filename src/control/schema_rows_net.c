@@ -92,7 +92,7 @@ static const struct schema_row switch_rows[] = {
 		.key = "trunk", .runtime = true, .type = SCHEMA_VLANS, .value_in_words = "none", \
 		.max = TRUNK_BYTES_MAX, .offset = SCHEMA_OFFSET(of, vlans.trunk),                \
 		.help = "The VLANs whose frames it carries, tagged; 0 stands for those "         \
-			"without a tag. On a command line its commas are doubled."           \
+			"without a tag. On a command line its commas are doubled."               \
 	}
 
 #define SWITCH_ROW(of, noun)                                                                      \

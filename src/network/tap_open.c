@@ -207,18 +207,25 @@ static int set_mtu(const char *ifname, uint32_t mtu, int socket_fd, struct err *
 		       ifname);
 }
 
-static int set_up(const char *ifname, int socket_fd, struct err *err)
+/* One that we made is set up; of one that was there it is said if it is down. */
+static int set_up(struct tap *tap, int socket_fd, struct err *err)
 {
 	struct ifreq request = {.ifr_flags = 0};
 
-	memcpy(request.ifr_name, ifname, strlen(ifname) + 1);
+	memcpy(request.ifr_name, tap->ifname, sizeof(request.ifr_name));
 	if (ioctl(socket_fd, SIOCGIFFLAGS, &request) < 0)
-		return err_set(err, errno, "ifname: %s has no flags: %m", ifname);
+		return err_set(err, errno, "ifname: %s has no flags: %m", tap->ifname);
 	if (request.ifr_flags & IFF_UP)
 		return 0;
+	if (!tap->made) {
+		log_warn(tap->tag,
+			 "interface %s is down, so nothing goes through; ip link set dev %s up",
+			 tap->ifname, tap->ifname);
+		return 0;
+	}
 	request.ifr_flags |= IFF_UP;
 	if (ioctl(socket_fd, SIOCSIFFLAGS, &request) < 0)
-		return err_set(err, errno, "ifname: %s cannot be set up: %m", ifname);
+		return err_set(err, errno, "ifname: %s cannot be set up: %m", tap->ifname);
 	return 0;
 }
 
@@ -236,8 +243,8 @@ static int interface_open(struct tap *tap, const struct tap_options *options, in
 		status = set_offloads(tap, err);
 	if (status == 0 && options->mtu > 0)
 		status = set_mtu(tap->ifname, options->mtu, socket_fd, err);
-	if (status == 0 && tap->made)
-		status = set_up(tap->ifname, socket_fd, err);
+	if (status == 0)
+		status = set_up(tap, socket_fd, err);
 	return status;
 }
 

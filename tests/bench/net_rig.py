@@ -40,7 +40,7 @@ class HugePages:
     def __enter__(self):
         try:
             self.top_up()
-            os.makedirs(self.directory)
+            os.mkdir(self.directory)
             self.call("mount", "-t", "hugetlbfs", "-o", f"pagesize={HUGE_KIB}K", "none",
                       self.directory)
             self.mounted = True
@@ -84,6 +84,8 @@ class HugePages:
         if self.mounted:
             subprocess.run(["umount", self.directory], check=False)
             self.mounted = False
+        if os.path.isdir(self.directory):
+            os.rmdir(self.directory)
         if self.added:
             # Not the number from before: somebody else may have taken some since.
             left = max(0, number(self.COUNT) - self.added)

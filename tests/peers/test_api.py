@@ -59,7 +59,8 @@ class Case(pariod_rig.Case):
     disks = ("vda,backend=null,size=1G,socket=vda.sock",)
     net = ()
     # One of each kind, where a test has them.
-    names = {"disks": "vda", "objects": "vda", "switches": "lan", "ports": "vm1", "uplinks": "lo0"}
+    names = {"disks": "vda", "objects": "vda", "switches": "lan", "ports": "vm1", "uplinks": "lo0",
+             "captures": "vm1"}
 
     def setUp(self):
         super().setUp()
@@ -142,6 +143,9 @@ class Looking(Case):
         self.assertEqual(root["pid"], self.daemon.popen.pid)
         self.assertEqual((root["disks"], root["workers"]), (1, len(CPUS)))
         self.assertEqual((root["switches"], root["ports"], root["uplinks"]), (1, 1, 1))
+        status, document = self.ask("POST", "/v1/captures",
+                                    {"port": "vm1", "file": str(self.dir / "vm1.pcapng")})
+        self.assertEqual(status, 201, document)
         looking = [route["path"] for route in root["routes"] if route["method"] == "GET"]
         self.assertGreater(len(looking), 18)
         for path in looking:
@@ -174,8 +178,9 @@ class Looking(Case):
                  for group, counters in disk["counters"].items() for name in counters}
         shown |= {(one["kind"], group, name) for one in stats["ports"] + stats["uplinks"]
                   for group, counters in one["counters"].items() for name in counters}
-        shown |= {("worker", "worker", name) for worker in stats["workers"]
-                  for name in worker["counters"]}
+        shown |= {("worker", group, name) for worker in stats["workers"]
+                  for group, field in (("worker", "counters"), ("exchange", "exchange"))
+                  for name in worker[field]}
         # A tap needs rights that this test may not have.
         self.assertEqual(shown, {row for row in rows if row[1] != "tap"})
 

@@ -95,6 +95,13 @@ void net_config_changed(struct net_device *net);
 void net_receivers_update(struct net_device *net);
 
 /*
+ * control.c, also for a fuzzer. Copies a command out of its chain; false: it is none, and was
+ * answered. And the answer into it.
+ */
+bool net_command_take(struct net_command *command, struct vq_slot *chain);
+void net_command_answer(const struct net_command *command, struct vq_slot *chain);
+
+/*
  * control_execute.c: the command in net->control->command; changes the state and fills in the
  * result. Returns the ack; *rules says that the rules are to follow.
  */

@@ -102,4 +102,7 @@ void guest_start_one(struct rig *rig, struct guest *guest, const char *disk);
 void guest_progress(struct rig *rig, struct guest *guest);
 void guest_end(struct rig *rig, struct guest *guest);
 
+/* A guest of a port: sends frames and counts those that come back; the rest as above. */
+void nic_start(struct rig *rig, struct guest *guest, const char *port);
+
 #endif

@@ -211,6 +211,7 @@ static void test_values_are_taken(void **state)
 static void test_workers_of_disk(void **state)
 {
 	struct worker *const *workers;
+	const struct device *device;
 	struct guest guest;
 	char changes[64];
 	cpu_set_t allowed;
@@ -226,6 +227,7 @@ static void test_workers_of_disk(void **state)
 	rig_start(&rig);
 	guest_start(&rig, &guest, "a", 4);
 	workers = daemon_workers(rig.daemon, &cnt);
+	device = disk_of(daemon_at(rig.daemon, CONFIG_DISK, 0))->front.device;
 	/* Twice round, on as many as a big machine needs not be gone through. */
 	cnt = cnt < 4 ? cnt : 4;
 	for (unsigned i = 0; i < 2 * cnt; i++) {
@@ -233,11 +235,7 @@ static void test_workers_of_disk(void **state)
 			 worker_cpu(workers[i % cnt]));
 		rig_set_disk(&rig, "a", changes, 0, NULL);
 		for (unsigned q = 0; q < 4; q++)
-			assert_ptr_equal(
-				device_queue_worker(
-					disk_of(daemon_at(rig.daemon, CONFIG_DISK, 0))->front.device,
-					q),
-				workers[i % cnt]);
+			assert_ptr_equal(device_queue_worker(device, q), workers[i % cnt]);
 		assert_agreement(&rig);
 		guest_progress(&rig, &guest);
 	}

@@ -21,6 +21,7 @@
 #include "app/signals.h"
 #include "app/uplink.h"
 #include "base/clock.h"
+#include "base/cpuset.h"
 #include "daemon_rig.h"
 #include "device/net/net.h"
 
@@ -55,10 +56,17 @@ int __wrap_netswitch_new(const struct netswitch_options *options, struct fabric 
 	return __real_netswitch_new(options, fabric, out, err);
 }
 
+/* With a worker on every CPU, so that frames go from one to another. */
 static void begin(struct rig *rig)
 {
+	char text[1024];
+	cpu_set_t allowed;
+
 	memset(&fake, 0, sizeof(fake));
 	rig_prepare(rig);
+	assert_int_equal(cpuset_allowed(&allowed), 0);
+	cpuset_format(&allowed, text, sizeof(text));
+	rig_key(rig, "workers", text);
 	rig_start(rig);
 }
 
@@ -314,13 +322,133 @@ static void test_set(void **state)
 	rig_stop(&rig);
 }
 
+/* Frames go on whatever is changed, and whatever comes and goes beside them. */
+static void test_under_traffic(void **state)
+{
+	static const char *const changes[] = {
+		"{'poll': 'never'}",
+		"{'coalesce': {'mode': 'static', 'packets': 2, 'usecs': 100}}",
+		"{'poll': 'always', 'coalesce': {'mode': null}}",
+		"{'trunk': '0'}",
+		"{'trunk': null, 'poll': null}",
+		"{'placement': 'off'}",
+		"{'mac-lock': true}",
+		"{'mac-lock': false}",
+	};
+	struct worker *const *workers;
+	struct guest guest;
+	char text[64];
+	unsigned cnt;
+	struct rig rig;
+
+	(void)state;
+	begin(&rig);
+	rig_add_kind(&rig, CONFIG_PORT,
+		     "{'name': 'p', 'switch': 'lan', 'mac': '02:00:00:00:00:02'}", 0, NULL);
+	rig_add_kind(&rig, CONFIG_UPLINK, "{'name': 'u', 'switch': 'lan', 'type': 'loop'}", 0,
+		     NULL);
+	nic_start(&rig, &guest, "p");
+	guest_progress(&rig, &guest);
+	assert_int_equal(served_front_state(&find_port(&rig, "p")->front), FRONT_CONNECTED);
+	for (unsigned i = 0; i < ARRAY_LEN(changes); i++) {
+		rig_set(&rig, "p", changes[i], 0, NULL);
+		guest_progress(&rig, &guest);
+	}
+	workers = daemon_workers(rig.daemon, &cnt);
+	for (unsigned i = 0; i < 2 * cnt && i < 8; i++) {
+		snprintf(text, sizeof(text), "{'workers': '%d'}", worker_cpu(workers[i % cnt]));
+		rig_set(&rig, "p", text, 0, NULL);
+		guest_progress(&rig, &guest);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		rig_add_kind(&rig, CONFIG_PORT, "{'name': 'q', 'switch': 'lan'}", 0, NULL);
+		guest_progress(&rig, &guest);
+		rig_remove_any(&rig, "q", 0, NULL);
+		guest_progress(&rig, &guest);
+		/* What sends them back goes, and comes again. */
+		rig_remove_any(&rig, "u", 0, NULL);
+		rig_add_kind(&rig, CONFIG_UPLINK,
+			     "{'name': 'u', 'switch': 'lan', 'type': 'loop', 'queues': 2}", 0,
+			     NULL);
+		guest_progress(&rig, &guest);
+	}
+	guest_end(&rig, &guest);
+	rig_remove_any(&rig, "p", 0, NULL);
+	rig_stop(&rig);
+}
+
+/* The daemon ends, and a port is removed, while frames are on their way. */
+static void test_end_under_traffic(void **state)
+{
+	struct guest guest;
+	struct rig rig;
+
+	(void)state;
+	for (unsigned removes = 0; removes < 2; removes++) {
+		begin(&rig);
+		rig_add_kind(&rig, CONFIG_PORT, "{'name': 'p', 'switch': 'lan'}", 0, NULL);
+		rig_add_kind(&rig, CONFIG_UPLINK, "{'name': 'u', 'switch': 'lan', 'type': 'loop'}",
+			     0, NULL);
+		nic_start(&rig, &guest, "p");
+		guest_progress(&rig, &guest);
+		if (removes)
+			rig_remove_any(&rig, "p", 0, NULL);
+		rig_stop(&rig);
+		__atomic_store_n(&guest.end, true, __ATOMIC_RELEASE);
+		assert_int_equal(pthread_join(guest.thread, NULL), 0);
+	}
+}
+
+/* Of what a guest sent, the switch knows the address. */
+struct macs {
+	bool answered;
+	int cnt;
+	struct netswitch_mac row;
+};
+
+static void take_macs(void *arg, const struct netswitch_mac *rows, int cnt)
+{
+	struct macs *macs = arg;
+
+	macs->answered = true;
+	macs->cnt = cnt;
+	if (cnt == 1)
+		macs->row = rows[0];
+}
+
+static void test_macs(void **state)
+{
+	struct macs macs = {false};
+	struct guest guest;
+	struct rig rig;
+
+	(void)state;
+	begin(&rig);
+	rig_add_kind(&rig, CONFIG_PORT, "{'name': 'p', 'switch': 'lan'}", 0, NULL);
+	rig_add_kind(&rig, CONFIG_PORT, "{'name': 'q', 'switch': 'lan'}", 0, NULL);
+	nic_start(&rig, &guest, "p");
+	rig_until(&rig, __atomic_load_n(&guest.submitted, __ATOMIC_ACQUIRE) > 2);
+	while (macs.cnt != 1) {
+		macs.answered = false;
+		netswitch_macs(find_switch(&rig, "lan"), take_macs, &macs);
+		rig_until(&rig, macs.answered);
+		assert_in_range(macs.cnt, 0, 1);
+	}
+	assert_string_equal(macs.row.port, "p");
+	assert_memory_equal(macs.row.mac, ((const uint8_t[]){2, 0, 0, 0, 0, 2}), 6);
+	assert_false(macs.row.locked);
+	guest_end(&rig, &guest);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_start_and_end),     cmocka_unit_test(test_start_fails),
 		cmocka_unit_test(test_add_and_remove),    cmocka_unit_test(test_kinds_are_apart),
 		cmocka_unit_test(test_adding_fails),      cmocka_unit_test(test_set),
-		cmocka_unit_test(test_end_in_the_middle),
+		cmocka_unit_test(test_end_in_the_middle), cmocka_unit_test(test_under_traffic),
+		cmocka_unit_test(test_end_under_traffic), cmocka_unit_test(test_macs),
 	};
 
 	signals_block();

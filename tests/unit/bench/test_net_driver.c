@@ -140,8 +140,10 @@ static bool wire_move(struct rig *rig)
 	} while (at < cnt);
 	num_buffers = (void *)(out[0].seg[0].hva + 10);
 	*num_buffers = (uint16_t)buffers;
+	fake_ring_hold(&rig->rx.dev);
 	for (unsigned int i = 0; i < buffers; i++)
 		fake_ring_push(&rig->rx.dev, out[i].id, out[i].desc_cnt, used[i], true);
+	fake_ring_show(&rig->rx.dev);
 	return true;
 }
 

@@ -429,11 +429,12 @@ static void test_bad_stats(void **state)
 	(void)state;
 	begin(0);
 	asked[0] = ask(0, BIT(0));
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		static const struct {
 			uint16_t idx;
 			uint64_t types;
-		} bad[] = {{NET_RIG_QUEUES, BIT(0)}, {0xffff, BIT(32)}, {0, BIT(16)}, {1, BIT(63)}};
+		} bad[] = {{NET_RIG_QUEUES, BIT(0)}, {0xffff, BIT(32)}, {0, BIT(16)}, {1, BIT(63)},
+			   {NET_RIG_QUEUES, 0},      {0xffff, 0}};
 
 		asked[1] = ask(bad[i].idx, bad[i].types);
 		answer = ask_stats(asked, 2, 200);
@@ -564,7 +565,7 @@ static void test_double_read(void **state)
 	(void)state;
 	begin(0);
 	command = rig.out;
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 500; i++) {
 		struct ring_used used;
 		uint64_t deadline_ns = net_rig_deadline_ns();
 		unsigned flip = 0;

@@ -340,6 +340,7 @@ static void access_vlan_is_untagged_for_the_kernel(void **state)
 	uint8_t plain[400], tagged[404], got[500];
 	const struct peer_frame frame = {.bytes = tagged, .len = sizeof(tagged)};
 	const struct peer_frame *in;
+	struct tap_stats stats;
 	int fd = host_socket("tap0");
 
 	raw_frame(plain, sizeof(plain), some_mac, peer_mac, 1);
@@ -349,6 +350,10 @@ static void access_vlan_is_untagged_for_the_kernel(void **state)
 	peer_send(peer, &frame, 1);
 	assert_int_equal(recv(fd, got, sizeof(got), 0), sizeof(plain));
 	assert_memory_equal(got, plain, sizeof(plain));
+	/* The socket would not show a tag, which the kernel takes off. */
+	wait_sent(tap, 1);
+	tap_stats(tap, &stats);
+	assert_int_equal(stats.tx_bytes, sizeof(plain));
 
 	raw_frame(plain, sizeof(plain), peer_mac, some_mac, 2);
 	assert_int_equal(send(fd, plain, sizeof(plain), 0), sizeof(plain));

@@ -133,6 +133,36 @@ static void checked_large_frame_gets_a_partial_checksum(void **state)
 	assert_int_equal(frame.csum_offset, 16);
 }
 
+static void large_tcp_of_ipv6(void **state)
+{
+	struct tap_header header = {.flags = CSUM,
+				    .gso_type = TCP6,
+				    .gso_size = le16_of(1428),
+				    .csum_start = le16_of(54),
+				    .csum_offset = le16_of(16)};
+	struct frame frame;
+
+	(void)state;
+	frame_of(&frame, IP_PROTO_TCP, 40000);
+	memset(frame.head + 14, 0, FRAME_HEAD_BYTES - 14);
+	frame.head[12] = 0x86;
+	frame.head[13] = 0xdd;
+	frame.head[14] = 0x60;
+	frame.head[18] = (40000 - 54) >> 8;
+	frame.head[19] = (uint8_t)(40000 - 54);
+	frame.head[20] = IP_PROTO_TCP;
+	frame.head[54 + 12] = 5 << 4;
+	assert_true(tap_header_judge(&frame, &header));
+	assert_int_equal(frame.gso, FRAME_GSO_TCP6);
+	tap_header_fill(&header, &frame, -4);
+	assert_int_equal(header.gso_type, TCP6);
+	assert_int_equal(le16_get(header.csum_start), 50);
+	assert_int_equal(le16_get(header.hdr_len), 54 + TCP_BYTES - 4);
+	header.gso_type = TCP4;
+	header.csum_start = le16_of(54);
+	assert_false(tap_header_judge(&frame, &header));
+}
+
 /* What is made of a frame is judged to be the same frame. */
 static void headers_are_filled(void **state)
 {
@@ -174,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers_are_judged),
 		cmocka_unit_test(checked_large_frame_gets_a_partial_checksum),
+		cmocka_unit_test(large_tcp_of_ipv6),
 		cmocka_unit_test(headers_are_filled),
 	};
 

@@ -37,7 +37,7 @@ static int persistent(const char *ifname, int flags, bool keep_open)
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
 	assert_true(fd >= 0);
-	strcpy(request.ifr_name, ifname);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
 	assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
 	if (keep_open)
@@ -102,6 +102,44 @@ static void interface_in_use(void **state)
 	host_delete("used0");
 }
 
+#define NOBODY 65534
+
+static void persistent_of(const char *ifname, int owner)
+{
+	int fd = persistent(ifname, IFF_TAP, true);
+
+	assert_int_equal(ioctl(fd, TUNSETOWNER, owner), 0);
+	close(fd);
+}
+
+/* Without rights there is what others made for us, and nothing else. */
+static void rights_that_are_missing(void **state)
+{
+	struct tap_options options = {.ifname = "mine0", .queues = 1};
+	bool may_open;
+
+	persistent_of("root0", NOBODY - 1);
+	persistent_of("mine0", NOBODY);
+	assert_int_equal(seteuid(NOBODY), 0);
+	may_open = euidaccess("/dev/net/tun", R_OK | W_OK) == 0;
+	if (may_open) {
+		rig_tap_close(*state, rig_tap(*state, &options));
+		options.mtu = 1500;
+		rig_tap_close(*state, rig_tap(*state, &options));
+		options.mtu = 1400;
+		refused(*state, &options, EPERM, "mtu: ");
+		options.ifname = "root0";
+		refused(*state, &options, EPERM, "belongs to another user");
+		options.ifname = "new0";
+		refused(*state, &options, EPERM, "takes CAP_NET_ADMIN");
+	} else {
+		refused(*state, &options, EACCES, "may not be opened by user 65534");
+	}
+	assert_int_equal(seteuid(0), 0);
+	host_delete("root0");
+	host_delete("mine0");
+}
+
 static void options_out_of_range(void **state)
 {
 	struct tap_options options = {.ifname = "tap0", .queues = 0};
@@ -124,7 +162,7 @@ static unsigned flags_of(const char *ifname, int *mtu)
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	strcpy(request.ifr_name, ifname);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
 	flags = (unsigned short)request.ifr_flags;
 	assert_int_equal(ioctl(fd, SIOCGIFMTU, &request), 0);
@@ -216,7 +254,7 @@ static void flood_is_counted_to_the_last_frame(void **state)
 	struct flood flood;
 	uint64_t frames;
 
-	peer->keep = false;
+	peer_only_count(peer);
 	flood_start(&flood, "tap0");
 	uplink_wait(rig, received(tap) > 100000);
 	flood_end(&flood);
@@ -241,7 +279,7 @@ static void closed_under_load(void **state)
 		struct tap *tap = rig_tap(rig, &options);
 		struct flood flood;
 
-		peer->keep = false;
+		peer_only_count(peer);
 		flood_start(&flood, "tap0");
 		uplink_wait(rig, peer_count(peer) > 1000);
 		rig_tap_close(rig, tap);
@@ -289,7 +327,7 @@ static void deleted_under_way(void **state)
 	uint8_t got[100];
 	int fd;
 
-	peer->keep = false;
+	peer_only_count(peer);
 	flood_start(&flood, "tap0");
 	uplink_wait(rig, peer_count(peer) > 1000);
 	host_delete("tap0");
@@ -311,7 +349,40 @@ static void deleted_under_way(void **state)
 	close(fd);
 	rig_tap_close(rig, tap);
 	rig_tap_close(rig, other);
+	/* The name is free for the next. */
+	rig_tap_close(rig, rig_tap(rig, &options));
 	peer_free(peer);
+}
+
+/* A receiver that keeps what it gets: the tap waits for its frames, and no longer than that. */
+static void frames_that_are_all_out(void **state)
+{
+	struct uplink_rig *rig = *state;
+	struct tap_options options = {.offloads = true};
+	uint8_t bytes[60] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 9, 0x88, 0xb5};
+	const unsigned more = 100;
+
+	for (unsigned worker = 0; worker < UPLINK_WORKERS; worker++) {
+		struct peer *peer = peer_new(rig, worker, "vm", NULL);
+		struct tap *tap = rig_tap(rig, &options);
+		int fd = host_socket("tap0");
+
+		peer_hold(peer, true);
+		for (unsigned i = 0; i < FRAME_POOL_CNT + more; i++) {
+			bytes[20] = (uint8_t)i;
+			assert_int_equal(send(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+		}
+		peer_get(peer, FRAME_POOL_CNT - 1);
+		rig_wait_asleep(rig->first);
+		rig_wait_asleep(&rig->second);
+		assert_int_equal(received(tap), FRAME_POOL_CNT);
+		peer_hold(peer, false);
+		for (unsigned i = 0; i < FRAME_POOL_CNT + more; i++)
+			assert_int_equal(peer_get(peer, i)->bytes[20], (uint8_t)i);
+		close(fd);
+		rig_tap_close(rig, tap);
+		peer_free(peer);
+	}
 }
 
 /* Nothing comes and nothing polls; what comes after that is heard. */
@@ -367,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(interfaces_of_another_kind, setup, teardown),
 		cmocka_unit_test_setup_teardown(interface_in_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(rights_that_are_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(options_out_of_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(made_and_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(attached_and_left, setup, teardown),
@@ -375,6 +447,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(closed_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(closed_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(deleted_under_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(frames_that_are_all_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(idle_costs_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(down_is_counted, setup, teardown),
 	};

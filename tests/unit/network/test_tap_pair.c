@@ -21,6 +21,7 @@
 #define PORT 5001
 
 static const char *const addresses[] = {"10.1.0.1", "10.1.0.2"};
+static const char *const addresses6[] = {"fd00::1", "fd00::2"};
 static const char *const ifnames[] = {"left0", "right0"};
 static int namespaces[2];
 
@@ -41,31 +42,43 @@ static void enter(unsigned side)
 	assert_int_equal(setns(namespaces[side], CLONE_NEWNET), 0);
 }
 
-/* The port is another each time: the one before lingers. */
-static struct sockaddr_in address_of(unsigned side)
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* Of the right side. The port is another each time: the one before lingers. */
+static union address right_address(int family)
 {
 	static uint16_t port = PORT;
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port++)};
+	union address address = {.any.sa_family = (sa_family_t)family};
 
-	inet_pton(AF_INET, addresses[side], &in.sin_addr);
-	return in;
+	if (family == AF_INET) {
+		address.in.sin_port = htons(port++);
+		inet_pton(family, addresses[1], &address.in.sin_addr);
+	} else {
+		address.in6.sin6_port = htons(port++);
+		inet_pton(family, addresses6[1], &address.in6.sin6_addr);
+	}
+	return address;
 }
 
 /* A connection from the left to the right, both ends without waits. */
-static void connect_sides(int *left, int *right)
+static void connect_sides(int family, int *left, int *right)
 {
-	const struct sockaddr_in in = address_of(1);
+	const union address to = right_address(family);
 	int listener, rc;
 
 	enter(1);
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(listener >= 0);
-	assert_int_equal(bind(listener, (const struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(bind(listener, &to.any, sizeof(to)), 0);
 	assert_int_equal(listen(listener, 1), 0);
 	enter(0);
-	*left = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	*left = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(*left >= 0);
-	rc = connect(*left, (const struct sockaddr *)&in, sizeof(in));
+	rc = connect(*left, &to.any, sizeof(to));
 	if (rc < 0)
 		fail_msg("no connection: %s", strerror(errno));
 	*right = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -129,8 +142,8 @@ static void transfer(struct uplink_rig *rig, int from, int to, unsigned seed)
 	}
 }
 
-static void streams_arrive_whole(struct uplink_rig *rig, bool left_offloads, bool right_offloads,
-				 unsigned queues, uint32_t mtu)
+static void streams_arrive_whole(struct uplink_rig *rig, int family, bool left_offloads,
+				 bool right_offloads, unsigned queues, uint32_t mtu)
 {
 	const bool offloads[] = {left_offloads, right_offloads};
 	struct tap_stats stats[2];
@@ -149,9 +162,12 @@ static void streams_arrive_whole(struct uplink_rig *rig, bool left_offloads, boo
 
 		enter(side);
 		taps[side] = rig_tap(rig, &options);
-		host_address(ifnames[side], addresses[side]);
+		if (family == AF_INET)
+			host_address(ifnames[side], addresses[side]);
+		else
+			host_address6(ifnames[side], addresses6[side]);
 	}
-	connect_sides(&left, &right);
+	connect_sides(family, &left, &right);
 	transfer(rig, left, right, 1);
 	transfer(rig, right, left, 2);
 	for (unsigned side = 0; side < 2; side++) {
@@ -172,27 +188,35 @@ static void streams_arrive_whole(struct uplink_rig *rig, bool left_offloads, boo
 
 static void offloads_of_both(void **state)
 {
-	streams_arrive_whole(*state, true, true, 1, 0);
+	streams_arrive_whole(*state, AF_INET, true, true, 1, 0);
 }
 
 static void offloads_of_the_left(void **state)
 {
-	streams_arrive_whole(*state, true, false, 1, 0);
+	streams_arrive_whole(*state, AF_INET, true, false, 1, 0);
 }
 
 static void offloads_of_none(void **state)
 {
-	streams_arrive_whole(*state, false, false, 1, 0);
+	streams_arrive_whole(*state, AF_INET, false, false, 1, 0);
 }
 
 static void offloads_with_queues(void **state)
 {
-	streams_arrive_whole(*state, true, true, 3, 0);
+	streams_arrive_whole(*state, AF_INET, true, true, 3, 0);
 }
 
 static void offloads_of_the_left_with_queues(void **state)
 {
-	streams_arrive_whole(*state, true, false, 2, 600);
+	streams_arrive_whole(*state, AF_INET, true, false, 2, 600);
+}
+
+static void offloads_with_ipv6(void **state)
+{
+	if (!host_has_ipv6())
+		skip();
+	for (unsigned turn = 0; turn < 4; turn++)
+		streams_arrive_whole(*state, AF_INET6, turn & 1, turn & 2, 1, 0);
 }
 
 int main(void)
@@ -202,6 +226,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(offloads_of_the_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(offloads_of_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(offloads_with_queues, setup, teardown),
+		cmocka_unit_test_setup_teardown(offloads_with_ipv6, setup, teardown),
 		cmocka_unit_test_setup_teardown(offloads_of_the_left_with_queues, setup, teardown),
 	};
 	const char *reason;

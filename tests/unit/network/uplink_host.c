@@ -20,6 +20,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* As <linux/ipv6.h> has it, which the C library's headers do not go with. */
+struct in6_ifreq {
+	struct in6_addr ifr6_addr;
+	uint32_t ifr6_prefixlen;
+	int ifr6_ifindex;
+};
+
 /* Frames of our own only: no neighbour discovery in between. */
 static void without_ipv6(void)
 {
@@ -71,11 +78,50 @@ void host_address(const char *ifname, const char *ip)
 	const struct sockaddr_in mask = inet_address("255.255.255.0");
 	struct ifreq request = {.ifr_flags = 0};
 
-	strcpy(request.ifr_name, ifname);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	memcpy(&request.ifr_addr, &address, sizeof(address));
 	assert_int_equal(inet_ioctl(SIOCSIFADDR, &request), 0);
 	memcpy(&request.ifr_netmask, &mask, sizeof(mask));
 	assert_int_equal(inet_ioctl(SIOCSIFNETMASK, &request), 0);
+}
+
+static void set_ipv6(const char *ifname, const char *key, const char *value)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", ifname, key);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, value, 1) != 1)
+		fail_msg("%s cannot be set: %s", path, strerror(errno));
+	close(fd);
+}
+
+bool host_has_ipv6(void)
+{
+	return access("/proc/sys/net/ipv6", F_OK) == 0;
+}
+
+void host_address6(const char *ifname, const char *ip)
+{
+	struct in6_ifreq request = {
+		.ifr6_prefixlen = 64,
+		.ifr6_ifindex = (int)if_nametoindex(ifname),
+	};
+	struct sockaddr_in6 in = {.sin6_family = AF_INET6};
+	int fd;
+
+	/* Nobody is asked whether the address is free: it can be used at once. */
+	set_ipv6(ifname, "accept_dad", "0");
+	set_ipv6(ifname, "disable_ipv6", "0");
+	assert_int_equal(inet_pton(AF_INET6, ip, &request.ifr6_addr), 1);
+	in.sin6_addr = request.ifr6_addr;
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(ioctl(fd, SIOCSIFADDR, &request), 0);
+	/* The kernel makes it usable in its own time. */
+	wait_until(bind(fd, (const struct sockaddr *)&in, sizeof(in)) == 0);
+	close(fd);
 }
 
 void host_neighbour(const char *ifname, const char *ip, const uint8_t *mac)
@@ -83,7 +129,7 @@ void host_neighbour(const char *ifname, const char *ip, const uint8_t *mac)
 	const struct sockaddr_in address = inet_address(ip);
 	struct arpreq request = {.arp_flags = ATF_COM | ATF_PERM};
 
-	strcpy(request.arp_dev, ifname);
+	snprintf(request.arp_dev, sizeof(request.arp_dev), "%s", ifname);
 	memcpy(&request.arp_pa, &address, sizeof(address));
 	request.arp_ha.sa_family = ARPHRD_ETHER;
 	memcpy(request.arp_ha.sa_data, mac, ETHER_MAC_BYTES);
@@ -94,7 +140,7 @@ void host_mac(const char *ifname, uint8_t *mac)
 {
 	struct ifreq request = {.ifr_flags = 0};
 
-	strcpy(request.ifr_name, ifname);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	assert_int_equal(inet_ioctl(SIOCGIFHWADDR, &request), 0);
 	memcpy(mac, request.ifr_hwaddr.sa_data, ETHER_MAC_BYTES);
 }

@@ -100,7 +100,10 @@ static void peer_deliver(struct netport_queue *receiver, struct frame *const *fr
 	for (unsigned i = 0; i < cnt; i++) {
 		if (peer->keep)
 			peer_keep(peer, frames[i]);
-		exchange_put(peer->exchange, frames[i]);
+		if (peer->hold && peer->held_cnt < FRAME_POOL_CNT)
+			peer->held[peer->held_cnt++] = frames[i];
+		else
+			exchange_put(peer->exchange, frames[i]);
 	}
 	peer->count += cnt;
 	pthread_mutex_unlock(&peer->lock);
@@ -278,7 +281,6 @@ unsigned peer_count(struct peer *peer)
 
 struct peer_frame *peer_get(struct peer *peer, unsigned idx)
 {
-	assert_true(peer->keep);
 	uplink_wait(peer->rig, peer_count(peer) > idx);
 	assert_true(idx < PEER_FRAMES_MAX);
 	return &peer->got[idx];
@@ -292,6 +294,30 @@ void peer_forget(struct peer *peer)
 	peer->got_cnt = 0;
 	peer->count = 0;
 	pthread_mutex_unlock(&peer->lock);
+}
+
+void peer_only_count(struct peer *peer)
+{
+	pthread_mutex_lock(&peer->lock);
+	peer->keep = false;
+	pthread_mutex_unlock(&peer->lock);
+}
+
+static void peer_hold_on_worker(struct worker *worker, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)worker;
+	peer->hold = !peer->hold;
+	for (unsigned i = 0; i < peer->held_cnt; i++)
+		exchange_put(peer->exchange, peer->held[i]);
+	peer->held_cnt = 0;
+}
+
+void peer_hold(struct peer *peer, bool hold)
+{
+	rig_call(peer->worker, peer_hold_on_worker, peer);
+	assert_int_equal(peer->hold, hold);
 }
 
 void fill_pattern(uint8_t *bytes, unsigned len, unsigned seed)

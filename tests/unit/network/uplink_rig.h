@@ -58,8 +58,11 @@ struct peer {
 	struct exchange *exchange;
 	struct iovec pieces[64]; /* of a frame that is sent in pieces */
 	unsigned piece_cnt;
-	bool keep; /* what comes in is kept, else only counted */
 	pthread_mutex_t lock;
+	bool keep; /* under lock: what comes in is kept, else only counted */
+	bool hold; /* its worker: frames are not given back */
+	struct frame *held[FRAME_POOL_CNT];
+	unsigned held_cnt;
 	struct peer_frame *got; /* under lock */
 	unsigned got_cnt;
 	unsigned count; /* all that came in */
@@ -74,6 +77,9 @@ void peer_send(struct peer *peer, const struct peer_frame *frame, unsigned piece
 struct peer_frame *peer_get(struct peer *peer, unsigned idx);
 unsigned peer_count(struct peer *peer);
 void peer_forget(struct peer *peer);
+void peer_only_count(struct peer *peer);
+/* Frames that come are given back only when hold is ended; FRAME_POOL_CNT at most. */
+void peer_hold(struct peer *peer, bool hold);
 
 /* Ethernet, IPv4, UDP or TCP in out; lengths are set, checksum of L4 is partial. port is both. Its
  * length. */
@@ -87,6 +93,8 @@ void fill_pattern(uint8_t *bytes, unsigned len, unsigned seed);
 bool host_enter(const char **reason);
 /* An interface with an address and a neighbour. */
 void host_address(const char *ifname, const char *ip);
+bool host_has_ipv6(void);
+void host_address6(const char *ifname, const char *ip);
 void host_neighbour(const char *ifname, const char *ip, const uint8_t *mac);
 void host_mac(const char *ifname, uint8_t *mac);
 void host_delete(const char *ifname);

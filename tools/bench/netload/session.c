@@ -48,8 +48,6 @@ static int connect_one(struct netload_session *s, struct netload_port *p)
 
 	if (front_open(&p->front, &front_opts) < 0)
 		return fail(s, "%s", p->front ? p->front->error : "out of memory");
-	if (front_negotiate(p->front, protocol_wanted) < 0)
-		return front_failed(s, p);
 	return BENCH_OK;
 }
 
@@ -260,8 +258,12 @@ static int pair_make(struct netload_session *s, struct netload_port *p, unsigned
 static int port_start(struct netload_session *s, struct netload_port *p)
 {
 	const struct netload_opts *o = s->opts;
-	int rc = features_required(s, p);
+	int rc = BENCH_OK;
 
+	if (front_negotiate(p->front, protocol_wanted) < 0)
+		rc = front_failed(s, p);
+	if (rc == BENCH_OK)
+		rc = features_required(s, p);
 	if (rc == BENCH_OK &&
 	    front_set_features(p->front, features_choose(o, p->front->features_offered)) < 0)
 		rc = front_failed(s, p);
