@@ -276,6 +276,8 @@ bool net_rx_prepare_sleep(struct net_queue *queue);
 uint64_t net_rx_next_deadline(const struct net_queue *queue);
 int net_rx_open(struct net_queue *queue, struct err *err);
 void net_rx_enable(struct net_queue *queue);
+/* queue->rules are others: the old ones are not used any more from here on. */
+void net_rx_told(struct net_queue *queue);
 /*
  * Nothing is received any more, and nothing taken in advance is left. keep: frames that wait go
  * with the queue to its next worker; else they are dropped. Also of one that is disabled already.
