@@ -13,5 +13,8 @@ tests/peers/test_verify.sh build/src/app/pariod build/tools/bench/pario-bench 60
 echo "== queues moved 1,000 times under verify load, each ring format and back end"
 PARIO_MOVES=1000 tests/peers/test_moves.py build/src/app/pariod build/tools/bench/pario-bench \
 	build/tests/peers/test_moves_front
+echo "== DPDK's virtio-user through the switch, 10 minutes"
+scripts/with_hugepages.sh 128 tests/peers/test_dpdk.py build/src/app/pariod \
+	build/tests/peers/net_reflect 75
 echo "== fuzzers"
 scripts/fuzz.sh "${PARIO_SOAK_FUZZ_S:-600}"

@@ -148,6 +148,7 @@ int main(int argc, char **argv)
 	run_cases(&lab, tx_cases, tx_case_cnt, argv[3]);
 	run_cases(&lab, offload_cases, offload_case_cnt, argv[3]);
 	run_cases(&lab, rx_cases, rx_case_cnt, argv[3]);
+	run_cases(&lab, control_cases, control_case_cnt, argv[3]);
 	deadline = deadline_in(CARD_DEADLINE_S);
 	for (;;) {
 		daemon_usage(&lab.daemon, &after);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the hostile cases of the network share: an attacked port, two honest ones, a table of cases.
- * Not the cases: net_hostile_tx.c, net_hostile_offloads.c and net_hostile_rx.c.
+ * Not the cases: net_hostile_tx.c, _offloads.c, _rx.c and _control.c.
  */
 #ifndef PARIO_TESTS_NET_LAB_H
 #define PARIO_TESTS_NET_LAB_H
@@ -24,8 +24,8 @@ struct hostile_case {
 	bool split_only; /* writes descriptors of a split ring by hand */
 	struct card_opts opts;
 };
-extern const struct hostile_case tx_cases[], offload_cases[], rx_cases[];
-extern const unsigned tx_case_cnt, offload_case_cnt, rx_case_cnt;
+extern const struct hostile_case tx_cases[], offload_cases[], rx_cases[], control_cases[];
+extern const unsigned tx_case_cnt, offload_case_cnt, rx_case_cnt, control_case_cnt;
 
 /* A good frame of bytes from one card to another arrives, and nothing before it. */
 void lab_passes(struct lab *lab, struct card *from, struct card *to, uint32_t bytes,
