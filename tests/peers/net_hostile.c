@@ -101,16 +101,21 @@ static void run_case(struct lab *lab, const struct hostile_case *c, enum ring_fo
 	fflush(stdout);
 }
 
-static void run_cases(struct lab *lab, const struct hostile_case *cases, unsigned cnt,
-		      const char *only)
+/* How many cases of that name there are; all without a name. */
+static unsigned run_cases(struct lab *lab, const struct hostile_case *cases, unsigned cnt,
+			  const char *only)
 {
+	unsigned ran = 0;
+
 	for (unsigned i = 0; i < cnt; i++) {
 		if (only && strcmp(only, cases[i].name) != 0)
 			continue;
 		run_case(lab, &cases[i], RING_SPLIT);
 		if (!cases[i].split_only)
 			run_case(lab, &cases[i], RING_PACKED);
+		ran++;
 	}
+	return ran;
 }
 
 static void start(struct lab *lab, const char *pariod, const char *workers)
@@ -137,6 +142,7 @@ int main(int argc, char **argv)
 	static struct lab lab;
 	struct daemon_usage before, after;
 	struct deadline deadline;
+	unsigned ran;
 
 	if (argc != 3 && argc != 4)
 		die("usage: net_hostile PARIOD WORKERS [CASE]");
@@ -145,10 +151,12 @@ int main(int argc, char **argv)
 	card_up(&lab.h2, &(struct card_opts){.format = RING_PACKED, .rx_posted = 128});
 	honest_talk(&lab, "before all");
 	daemon_usage(&lab.daemon, &before);
-	run_cases(&lab, tx_cases, tx_case_cnt, argv[3]);
-	run_cases(&lab, offload_cases, offload_case_cnt, argv[3]);
-	run_cases(&lab, rx_cases, rx_case_cnt, argv[3]);
-	run_cases(&lab, control_cases, control_case_cnt, argv[3]);
+	ran = run_cases(&lab, tx_cases, tx_case_cnt, argv[3]);
+	ran += run_cases(&lab, offload_cases, offload_case_cnt, argv[3]);
+	ran += run_cases(&lab, rx_cases, rx_case_cnt, argv[3]);
+	ran += run_cases(&lab, control_cases, control_case_cnt, argv[3]);
+	if (!ran)
+		die("there is no case %s", argv[3]);
 	deadline = deadline_in(CARD_DEADLINE_S);
 	for (;;) {
 		daemon_usage(&lab.daemon, &after);
