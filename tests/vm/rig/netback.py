@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rig import backend, process
-from rig.errors import RigError
+from rig.errors import CannotRun, RigError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "peers"))
 import pariod_api  # noqa: E402  pylint: disable=wrong-import-position
@@ -126,6 +126,8 @@ class Namespace:
         return self.run("ip", *words.split())
 
     def __enter__(self):
+        if os.geteuid() != 0:
+            raise CannotRun("a network namespace needs root")
         done = process.run(["ip", "netns", "add", self.name])
         if done.returncode:
             raise RigError(f"cannot make a network namespace: {done.stdout.strip()}")

@@ -88,11 +88,11 @@ class Card:
         self.run("/tools/iperf3 -s -D >/dev/null 2>&1")
 
 
-def ping(here, there, size=56, count=2, v6=False):
+def ping(here, there, size=56, count=2, v6=False, wait_seconds=2):
     """Whether an answer came."""
     target = there.v6 if v6 else there.v4
-    status, _out = here.attempt(
-        f"ping {'-6 ' if v6 else ''}-c {count} -i 0.2 -W 2 -s {size} {target}", 30)
+    status, _out = here.attempt(f"ping {'-6 ' if v6 else ''}-c {count} -i 0.2 "
+                                f"-W {wait_seconds} -s {size} {target}", 30)
     return status == 0
 
 
@@ -104,7 +104,7 @@ def must_ping(here, there, **how):
 
 
 def must_not_ping(here, there, **how):
-    if ping(here, there, count=1, **how):
+    if ping(here, there, count=1, wait_seconds=1, **how):
         raise RigError(f"{here.name} gets answers from {there.name} ({how}), and should not")
 
 
