@@ -35,8 +35,7 @@ void lab_counted(struct lab *lab, const char *name, uint64_t before, uint64_t wa
 	now = lab_counter(lab, name);
 	if (now != before + want)
 		die("%s went from %llu to %llu, %llu were expected", name,
-		    (unsigned long long)before, (unsigned long long)now,
-		    (unsigned long long)want);
+		    (unsigned long long)before, (unsigned long long)now, (unsigned long long)want);
 }
 
 void lab_wait_broken(struct front_queue *queue, const char *what)

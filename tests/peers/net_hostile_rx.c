@@ -171,8 +171,7 @@ static void index_jumps(struct lab *lab)
 {
 	struct ring *r = lab->a.rx->ring;
 
-	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1), __ATOMIC_RELEASE);
 	front_queue_kick(lab->a.rx);
 	storm(lab, 60, "a receive ring whose index jumps");
 	lab_wait_broken(lab->a.rx, "the receive ring with an index that jumps is broken");
@@ -226,12 +225,12 @@ static void dies_while_frames_wait(struct lab *lab)
 	}
 }
 
-#define CASE(n, ...)                               \
-	{                                          \
-		.name = "rx_" #n, .run = (n), .opts = {__VA_ARGS__} \
+#define CASE(n, ...)                                                  \
+	{                                                             \
+		.name = "rx_" #n, .run = (n), .opts = { __VA_ARGS__ } \
 	}
-#define SPLIT_CASE(n)                                           \
-	{                                                       \
+#define SPLIT_CASE(n)                                            \
+	{                                                        \
 		.name = "rx_" #n, .run = (n), .split_only = true \
 	}
 #define NOT_MERGEABLE .features = CARD_FEATURES_PLAIN & ~CARD_F(VIRTIO_NET_F_MRG_RXBUF)

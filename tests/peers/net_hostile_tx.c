@@ -243,25 +243,35 @@ static void try_headers(struct lab *lab, const struct header_try *tries, unsigne
 	}
 }
 
-#define CSUM(start, offset)                                                                \
-	{                                                                                  \
-		{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = (start),              \
-		 .csum_offset = (offset)},                                                 \
-			"tx_bad_csum"                                                      \
+#define CSUM(start, offset)                            \
+	{                                              \
+		{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, \
+		 .csum_start = (start),                \
+		 .csum_offset = (offset)},             \
+			"tx_bad_csum"                  \
 	}
-#define GSO(type, size)                                                                    \
-	{                                                                                  \
-		{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = (type),                 \
-		 .gso_size = (size), .hdr_len = 54, .csum_start = 34, .csum_offset = 16},  \
-			"tx_bad_gso"                                                       \
+#define GSO(type, size)                                \
+	{                                              \
+		{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, \
+		 .gso_type = (type),                   \
+		 .gso_size = (size),                   \
+		 .hdr_len = 54,                        \
+		 .csum_start = 34,                     \
+		 .csum_offset = 16},                   \
+			"tx_bad_gso"                   \
 	}
 
 static void checksum_beyond_the_frame(struct lab *lab)
 {
 	static const struct header_try tries[] = {
-		CSUM(TCP_FRAME_BYTES, 16), CSUM(34, TCP_FRAME_BYTES), CSUM(65535, 65535),
-		CSUM(65535, 0),            CSUM(0, 65535),            CSUM(1, 65535),
-		CSUM(34, 65534),           CSUM(TCP_FRAME_BYTES - 1, 0),
+		CSUM(TCP_FRAME_BYTES, 16),
+		CSUM(34, TCP_FRAME_BYTES),
+		CSUM(65535, 65535),
+		CSUM(65535, 0),
+		CSUM(0, 65535),
+		CSUM(1, 65535),
+		CSUM(34, 65534),
+		CSUM(TCP_FRAME_BYTES - 1, 0),
 	};
 
 	try_headers(lab, tries, sizeof(tries) / sizeof(tries[0]), 6, "a checksum out of place");
@@ -270,9 +280,14 @@ static void checksum_beyond_the_frame(struct lab *lab)
 static void gso_of_nonsense(struct lab *lab)
 {
 	static const struct header_try tries[] = {
-		GSO(VIRTIO_NET_HDR_GSO_TCPV4, 0), GSO(VIRTIO_NET_HDR_GSO_TCPV4, 1),
-		GSO(VIRTIO_NET_HDR_GSO_TCPV6, 1400), GSO(VIRTIO_NET_HDR_GSO_UDP, 1400),
-		GSO(2, 1400), GSO(77, 1400), GSO(VIRTIO_NET_HDR_GSO_ECN, 1400), GSO(0xff, 1400),
+		GSO(VIRTIO_NET_HDR_GSO_TCPV4, 0),
+		GSO(VIRTIO_NET_HDR_GSO_TCPV4, 1),
+		GSO(VIRTIO_NET_HDR_GSO_TCPV6, 1400),
+		GSO(VIRTIO_NET_HDR_GSO_UDP, 1400),
+		GSO(2, 1400),
+		GSO(77, 1400),
+		GSO(VIRTIO_NET_HDR_GSO_ECN, 1400),
+		GSO(0xff, 1400),
 		GSO(0x20 | VIRTIO_NET_HDR_GSO_TCPV4, 1400),
 	};
 
@@ -335,8 +350,7 @@ static void index_jumps(struct lab *lab)
 {
 	struct ring *r = lab->a.tx->ring;
 
-	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1), __ATOMIC_RELEASE);
 	front_queue_kick(lab->a.tx);
 	lab_wait_broken(lab->a.tx, "the transmit ring with an index that jumps is broken");
 }
@@ -483,13 +497,13 @@ static void mac_flipped_after_posting(struct lab *lab)
 		    (unsigned long long)(lab_counter(lab, "drop_spoofed") - before));
 }
 
-#define CASE(n, ...)                                                 \
-	{                                                            \
-		.name = #n, .run = (n), .opts = {.rx_posted = 16, __VA_ARGS__} \
+#define CASE(n, ...)                                                            \
+	{                                                                       \
+		.name = #n, .run = (n), .opts = {.rx_posted = 16, __VA_ARGS__ } \
 	}
-#define SPLIT_CASE(n)                                                     \
-	{                                                                 \
-		.name = #n, .run = (n), .split_only = true, .opts = {.rx_posted = 16} \
+#define SPLIT_CASE(n)                                                                  \
+	{                                                                              \
+		.name = #n, .run = (n), .split_only = true, .opts = {.rx_posted = 16 } \
 	}
 #define LARGE .ring_size = 128, .tx_buffer_bytes = 70016
 #define OFFLOADS LARGE, .features = CARD_FEATURES_OFFLOADS

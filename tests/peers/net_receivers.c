@@ -26,9 +26,9 @@ static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 struct stage {
 	struct daemon daemon;
 	char api[128];
-	struct card s;             /* sends */
-	struct card r[RECEIVERS];  /* receive */
-	uint32_t next[RECEIVERS];  /* number that an honest one wants next */
+	struct card s;            /* sends */
+	struct card r[RECEIVERS]; /* receive */
+	uint32_t next[RECEIVERS]; /* number that an honest one wants next */
 	bool honest[RECEIVERS];
 	uint32_t number;
 	uint8_t frame[2048], got[66000];
@@ -99,8 +99,8 @@ static void must_count(struct stage *stage, const char *object, const char *name
 
 static void honest_up(struct stage *stage, unsigned i)
 {
-	card_up(&stage->r[i], &(struct card_opts){.format = i % 2 ? RING_PACKED : RING_SPLIT,
-						  .rx_posted = 128});
+	card_up(&stage->r[i],
+		&(struct card_opts){.format = i % 2 ? RING_PACKED : RING_SPLIT, .rx_posted = 128});
 	stage->honest[i] = true;
 	stage->next[i] = stage->number + 1;
 }
@@ -113,12 +113,11 @@ static void three_of_ten_do_not_drain(struct stage *stage)
 	stage->honest[0] = stage->honest[1] = stage->honest[2] = false;
 	/* None, too small, and eight that are never posted again. */
 	card_up(&stage->r[0], &(struct card_opts){.format = RING_SPLIT});
-	card_up(&stage->r[1],
-		&(struct card_opts){
-			.format = RING_PACKED,
-			.rx_buffer_bytes = 64,
-			.rx_posted = 256,
-			.features = CARD_FEATURES_PLAIN & ~CARD_F(VIRTIO_NET_F_MRG_RXBUF)});
+	card_up(&stage->r[1], &(struct card_opts){.format = RING_PACKED,
+						  .rx_buffer_bytes = 64,
+						  .rx_posted = 256,
+						  .features = CARD_FEATURES_PLAIN &
+							      ~CARD_F(VIRTIO_NET_F_MRG_RXBUF)});
 	card_up(&stage->r[2], &(struct card_opts){.format = RING_SPLIT, .rx_posted = 8});
 	flood(stage, FRAMES, "seven of ten receivers get everything");
 	must_count(stage, "ports/r0", "rx_no_buffer");
@@ -142,14 +141,13 @@ static void dies_with_a_full_ring(struct stage *stage)
 			frame_fill(stage->frame, FRAME_BYTES, all, stage->s.mac, ++stage->number);
 			card_send(&stage->s, NULL, stage->frame, FRAME_BYTES);
 		}
-		/* To an address that nobody has: nothing of it counts for the others, who hear it. */
+		/* To nobody's address: nothing of it counts for the others, who hear it. */
 		while (dying->tx_free_cnt > 1) {
 			uint16_t token = card_tx_token(dying);
-			struct ring_seg seg = {
-				shm_gpa(dying->shm, card_tx_buffer(dying, token)),
-				CARD_HEADER_BYTES + FRAME_BYTES};
+			struct ring_seg seg = {shm_gpa(dying->shm, card_tx_buffer(dying, token)),
+					       CARD_HEADER_BYTES + FRAME_BYTES};
 
-			/* Too short to be a frame: the ring is worked off, and nobody hears of it. */
+			/* Too short to be a frame: the ring is worked off, nobody hears of it. */
 			if (round % 2)
 				seg.bytes = CARD_HEADER_BYTES + 4;
 			memset(card_tx_buffer(dying, token), 0, CARD_HEADER_BYTES);
@@ -197,9 +195,17 @@ static void tap_is_deleted(struct stage *stage)
 
 static void start(struct stage *stage, const char *pariod)
 {
-	const char *argv[64] = {pariod, "--switch", "lan,flood-limit=0", "--uplink",
-				"up,type=tap,ifname=ptap0,switch=lan", "--workers", "0",
-				"--log-level", "error", "--api", stage->api};
+	const char *argv[64] = {pariod,
+				"--switch",
+				"lan,flood-limit=0",
+				"--uplink",
+				"up,type=tap,ifname=ptap0,switch=lan",
+				"--workers",
+				"0",
+				"--log-level",
+				"error",
+				"--api",
+				stage->api};
 	static char spec[RECEIVERS + 1][256];
 	unsigned cnt = 11;
 

@@ -119,7 +119,8 @@ static void meet(struct run *run)
 		while (run->got[path] == 0) {
 			/* Number `path`, again and again: more than one may come back. */
 			if (tries++ % 64 == 0) {
-				frame_fill(run->frame, sizes[0], run->to[path], run->card.mac, path);
+				frame_fill(run->frame, sizes[0], run->to[path], run->card.mac,
+					   path);
 				card_send(&run->card, NULL, run->frame, sizes[0]);
 			}
 			uint32_t bytes = card_try_receive(&run->card, NULL, run->in, true);
@@ -154,10 +155,10 @@ int main(int argc, char **argv)
 		run.to[path][0] = 2;
 		run.to[path][5] = (uint8_t)(2 + path);
 	}
-	card_up(&run.card, &(struct card_opts){
-				   .format = strcmp(argv[2], "packed") == 0 ? RING_PACKED
-									    : RING_SPLIT,
-				   .rx_posted = 200});
+	card_up(&run.card,
+		&(struct card_opts){.format = strcmp(argv[2], "packed") == 0 ? RING_PACKED
+									     : RING_SPLIT,
+				    .rx_posted = 200});
 	meet(&run);
 	most = drive(&run, seconds / 5, 0);
 	settle(&run, "frames sent as fast as can be come back");

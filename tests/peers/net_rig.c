@@ -102,7 +102,7 @@ void card_up(struct card *card, const struct card_opts *opts)
 
 	card->opts = *opts;
 	defaults(&card->opts);
-	/* The second region, which begins in the middle, is large enough to be cut off by a test. */
+	/* The second region begins in the middle, and is large enough for a test to cut it off. */
 	mem.bytes = (uint64_t)card->opts.ring_size *
 			    (card->opts.rx_buffer_bytes + card->opts.tx_buffer_bytes) +
 		    (1 << 20);
@@ -119,12 +119,10 @@ void card_up(struct card *card, const struct card_opts *opts)
 	ok(card, front_share_mem(card->f, card->shm), "memory");
 	start_queue(card, &card->rx, 0);
 	start_queue(card, &card->tx, 1);
-	card->rx_data = shm_alloc(card->shm,
-				  (uint64_t)card->opts.ring_size * card->opts.rx_buffer_bytes, 64,
-				  NULL);
-	card->tx_data = shm_alloc(card->shm,
-				  (uint64_t)card->opts.ring_size * card->opts.tx_buffer_bytes, 64,
-				  NULL);
+	card->rx_data = shm_alloc(
+		card->shm, (uint64_t)card->opts.ring_size * card->opts.rx_buffer_bytes, 64, NULL);
+	card->tx_data = shm_alloc(
+		card->shm, (uint64_t)card->opts.ring_size * card->opts.tx_buffer_bytes, 64, NULL);
 	if (!card->rx_data || !card->tx_data)
 		die("no shared memory for buffers");
 	card->rx_free = all_tokens(card->opts.ring_size);

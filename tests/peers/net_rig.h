@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A network card of the test's own on a port of pariod: frames in and out, one buffer a frame unless
- * the test lays out chains itself, and the daemon's counters.
+ * A network card of the test's own on a port of pariod: frames in and out, one buffer a frame
+ * unless the test lays out chains itself, and the daemon's counters.
  * Neither fast nor a driver that anybody should copy; every error ends the test with a line.
  */
 #ifndef PARIO_TESTS_NET_RIG_H
@@ -18,10 +18,10 @@
 #define CARD_DEADLINE_S 20
 #define CARD_F(name) (1ull << (name))
 /* What a card takes unless its options say otherwise: plain frames in mergeable buffers. */
-#define CARD_FEATURES_PLAIN                                                                     \
+#define CARD_FEATURES_PLAIN                                                                    \
 	(1ull << 32 | CARD_F(VIRTIO_NET_F_MRG_RXBUF) | CARD_F(VIRTIO_NET_F_MAC) | 1ull << 28 | \
 	 1ull << 29)
-#define CARD_FEATURES_OFFLOADS                                                             \
+#define CARD_FEATURES_OFFLOADS                                                              \
 	(CARD_FEATURES_PLAIN | CARD_F(VIRTIO_NET_F_CSUM) | CARD_F(VIRTIO_NET_F_HOST_TSO4) | \
 	 CARD_F(VIRTIO_NET_F_HOST_TSO6) | CARD_F(VIRTIO_NET_F_HOST_UFO))
 
@@ -78,8 +78,8 @@ unsigned card_reclaim(struct card *card);
 void card_wait_sent(struct card *card, const char *what);
 
 /*
- * A received frame, if there is one: its bytes (copied to out, which has room for 66000), 0 if there
- * is none. Its buffers are posted again if repost.
+ * A received frame, if there is one: its bytes (copied to out, which has room for 66000), 0 if
+ * there is none. Its buffers are posted again if repost.
  */
 uint32_t card_try_receive(struct card *card, struct virtio_net_hdr_v1 *header, void *out,
 			  bool repost);
