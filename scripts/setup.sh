@@ -26,7 +26,7 @@ die() {
 }
 
 PACKAGES_build="gcc libc6-dev make meson ninja-build pkg-config python3
-	liburing-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev"
+	liburing-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libpcap-dev"
 PACKAGES_check="libcmocka-dev clang libclang-rt-14-dev llvm clang-tidy clang-format cppcheck
 	shellcheck codespell sparse qemu-utils qemu-system-common e2fsprogs util-linux mount fio
 	valgrind"

@@ -18,20 +18,22 @@ struct change {
 	json_t *complaints;
 	json_t *(*answer)(const struct change *change);
 	unsigned status; /* of success */
+	enum config_kind kind;
 	char name[HTTP_NAME_BYTES];
 };
 
-static json_t *answer_disk(const struct change *change)
+static json_t *answer_object(const struct change *change)
 {
-	const struct disk *disk = daemon_find_disk(change->daemon, change->name);
+	struct served *served = daemon_find(change->daemon, change->kind, change->name);
 
-	return disk ? api_disk_json(disk) : json_object();
+	return served ? api_object_json(served) : json_object();
 }
 
 /* The last one: its name in the request may have been a number. */
 static json_t *answer_added(const struct change *change)
 {
-	return api_disk_json(daemon_disk(change->daemon, daemon_disk_cnt(change->daemon) - 1));
+	return api_object_json(daemon_at(change->daemon, change->kind,
+					 daemon_cnt(change->daemon, change->kind) - 1));
 }
 
 static json_t *answer_daemon(const struct change *change)
@@ -44,7 +46,7 @@ static json_t *answer_removed(const struct change *change)
 	return json_pack("{s:s}", "removed", change->name);
 }
 
-static unsigned http_status(int rc)
+unsigned api_status(int rc)
 {
 	switch (rc) {
 	case -EINVAL:
@@ -78,7 +80,7 @@ static void done(struct operation *op, int rc)
 	} else {
 		if (json_array_size(change->complaints) == 0)
 			complain(change, strerror(-rc));
-		http_answer(change->request, http_status(rc),
+		http_answer(change->request, api_status(rc),
 			    json_pack("{s:O}", "errors", change->complaints));
 	}
 	json_decref(change->complaints);
@@ -97,6 +99,7 @@ static struct change *begin(const struct api *api, struct http_request *request,
 	}
 	change->daemon = api->daemon;
 	change->request = request;
+	change->kind = http_tag(request);
 	change->complaints = json_array();
 	change->answer = answer;
 	change->status = 200;
@@ -116,7 +119,7 @@ void api_set_daemon(struct http_request *request, const char *name, json_t *body
 		operate_set_daemon(api->daemon, body, &change->op);
 }
 
-void api_add_disk(struct http_request *request, const char *name, json_t *body, void *arg)
+void api_add(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	struct api *api = arg;
 	struct change *change = begin(api, request, name, answer_added);
@@ -124,29 +127,29 @@ void api_add_disk(struct http_request *request, const char *name, json_t *body, 
 	if (!change)
 		return;
 	change->status = 201;
-	operate_add_disk(api->daemon, body, &change->op);
+	operate_add(api->daemon, change->kind, body, &change->op);
 }
 
-void api_set_disk(struct http_request *request, const char *name, json_t *body, void *arg)
+void api_set(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	struct api *api = arg;
-	struct change *change = begin(api, request, name, answer_disk);
+	struct change *change = begin(api, request, name, answer_object);
 
 	if (change)
-		operate_set_disk(api->daemon, name, body, &change->op);
+		operate_set(api->daemon, change->kind, name, body, &change->op);
 }
 
-void api_remove_disk(struct http_request *request, const char *name, json_t *body, void *arg)
+void api_remove(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	struct api *api = arg;
 	struct change *change = begin(api, request, name, answer_removed);
 
 	(void)body;
 	if (change)
-		operate_remove_disk(api->daemon, name, &change->op);
+		operate_remove(api->daemon, change->kind, name, &change->op);
 }
 
-void api_resize_disk(struct http_request *request, const char *name, json_t *body, void *arg)
+void api_resize(struct http_request *request, const char *name, json_t *body, void *arg)
 {
 	struct api *api = arg;
 	const json_t *size = json_object_get(body, "size");
@@ -163,7 +166,7 @@ void api_resize_disk(struct http_request *request, const char *name, json_t *bod
 			    name);
 		return;
 	}
-	change = begin(api, request, name, answer_disk);
+	change = begin(api, request, name, answer_object);
 	if (change)
-		operate_resize_disk(api->daemon, name, text, &change->op);
+		operate_resize(api->daemon, name, text, &change->op);
 }

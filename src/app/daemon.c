@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Building everything in order, serving, and taking it down in the opposite order.
- * Not single disks (disk.c) and not signals themselves (signals.c).
+ * Not single objects (served.h) and not signals themselves (signals.c).
  *
  * Theory of operation
  *
  * 1. Order: descriptors' limit, SIGBUS, loop, signals, storage of all disks, workers, placer,
- * devices, endpoints, API. A front end can see only the last but one, so whatever is wrong before
- * leaves no trace. Within a step all disks are tried, so that one run names every mistake; the next
- * step is not begun.
- * 2. The end, after a signal or a failed start, is the same: endpoints are closed, each draining
- *    its session; when the last has said so, and operations that were begun are answered, API,
- * devices, storage, placer, workers, signals and loop are freed.
+ *    fabric, switches, devices and ports of switches, endpoints and interfaces, API. The world can
+ *    see only the last but one, so whatever is wrong before leaves no trace. Within a step all
+ *    objects are tried, so that one run names every mistake; the next step is not begun.
+ * 2. The end, after a signal or a failed start, is the same: disks, ports and uplinks are closed,
+ *    each draining what it has; when the last has said so, and operations that were begun are
+ *    answered, the switches, and then the fabric; then all of it, placer, workers, signals and loop
+ *    are freed.
  * 3. A drain has a deadline. An operation that the kernel does not give back keeps a worker's
  *    memory in use, so after the deadline (or a second signal) nothing can be freed: the process
  *    says what did not finish and leaves.
@@ -24,22 +25,14 @@
 #include <string.h>
 
 #include "app/api.h"
+#include "app/captures.h"
 #include "app/daemon_priv.h"
 #include "app/limits.h"
 #include "base/clock.h"
-#include "base/cpuset.h"
 #include "base/evloop.h"
 #include "base/log.h"
+#include "control/schema.h"
 #include "guest/gfault.h"
-
-void daemon_describe(const struct config *config, char *buf, size_t size)
-{
-	char cpus[128];
-
-	cpuset_format(&config->daemon.workers, cpus, sizeof(cpus));
-	snprintf(buf, size, "%u disks, %d workers (CPUs %s)", config->disk_cnt,
-		 CPU_COUNT(&config->daemon.workers), cpus);
-}
 
 /* What went wrong is a person's to put right, unless the machine ran out of something. */
 static void fail(struct daemon *daemon, int rc)
@@ -50,37 +43,91 @@ static void fail(struct daemon *daemon, int rc)
 		daemon->status = EXIT_STATUS_WRONG;
 }
 
-static void fail_disk(struct daemon *daemon, unsigned idx, int rc, const struct err *err)
+static void fail_object(struct daemon *daemon, const struct served *served, int rc,
+			const struct err *err)
 {
-	config_disk_complain(daemon->config, idx, err, daemon->errors);
-	/* A disk's permissions are the operator's to give. */
+	config_complain(daemon->config, served->config, err, daemon->errors);
+	/* An object's permissions are the operator's to give. */
 	daemon->status = rc == -ENOMEM ? EXIT_STATUS_FAILED : EXIT_STATUS_WRONG;
 }
 
-void daemon_check_end(struct daemon *daemon)
+void daemon_await_one_less(struct daemon *daemon, struct served *served)
 {
-	if (daemon->draining && daemon->open_cnt == 0 && list_empty(&daemon->operations))
-		evloop_stop(daemon->loop);
-}
-
-void daemon_endpoint_closed(struct daemon *daemon)
-{
+	if (!served->awaited)
+		return;
+	served->awaited = false;
 	daemon->open_cnt--;
 	daemon_check_end(daemon);
 }
 
-static void disk_closed(struct disk *disk)
+static void object_closed(struct served *served)
 {
-	daemon_endpoint_closed(disk->owner);
+	daemon_await_one_less(served->daemon, served);
+}
+
+/* Closes all of a kind; the caller holds a count of its own. */
+static void close_kind(struct daemon *daemon, enum config_kind kind)
+{
+	for (unsigned i = 0; i < daemon->lists[kind].cnt; i++) {
+		struct served *served = daemon->lists[kind].objects[i];
+
+		if (served->gone)
+			continue;
+		served->awaited = true;
+		daemon->open_cnt++;
+		/* One that is being removed says by itself when it is closed. */
+		if (!served->closing)
+			served_close(served, object_closed);
+	}
+}
+
+static void fabric_closed(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	daemon->fabric = NULL;
+	daemon->open_cnt--;
+	daemon_check_end(daemon);
+}
+
+/* What can only go when all before it has gone. Each holds a count of its own meanwhile. */
+static void drain_more(struct daemon *daemon)
+{
+	daemon->open_cnt++;
+	switch (++daemon->drained) {
+	case DRAINED_OBJECTS:
+		close_kind(daemon, CONFIG_SWITCH);
+		break;
+	case DRAINED_SWITCHES:
+		if (daemon->fabric) {
+			daemon->open_cnt++;
+			fabric_free(daemon->fabric, fabric_closed, daemon);
+		}
+		break;
+	default:
+		evloop_stop(daemon->loop);
+		break;
+	}
+	daemon->open_cnt--;
+}
+
+void daemon_check_end(struct daemon *daemon)
+{
+	while (daemon->draining && daemon->drained < DRAINED_ALL && daemon->open_cnt == 0 &&
+	       list_empty(&daemon->operations))
+		drain_more(daemon);
 }
 
 /* Workers may still use everything: nothing is freed from here on. */
 static void abandon(struct daemon *daemon, const char *why)
 {
-	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		if (daemon->disks[i]->endpoint)
-			log_error(daemon->disks[i]->tag, "%s: requests are still with its storage",
-				  why);
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		for (unsigned i = 0; i < daemon->lists[kind].cnt; i++) {
+			const struct served *served = daemon->lists[kind].objects[i];
+
+			if (served->closing && !served->gone)
+				log_error(served->tag, "%s: %s", why, served->ops->held);
+		}
 	}
 	daemon->abandoned = true;
 	daemon->status = EXIT_STATUS_FAILED;
@@ -97,8 +144,8 @@ static void deadline_expired(struct evloop_timer *timer)
 }
 
 /*
- * Closes all endpoints. When the last is closed, and what was begun with the disks is done, the
- * loop stops, perhaps before it runs.
+ * Closes all that the world sees. When the last is closed, and what was begun with them is done,
+ * the rest follows and the loop stops, perhaps before it runs.
  */
 static void drain(struct daemon *daemon)
 {
@@ -108,26 +155,25 @@ static void drain(struct daemon *daemon)
 	evloop_timer_set(daemon->loop, &daemon->deadline,
 			 clock_now_ns() + DAEMON_DRAIN_S * NS_PER_S);
 	operate_stop(daemon);
-	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		daemon->open_cnt++;
-		/* One that is being removed says by itself when it is closed. */
-		if (!daemon->disks[i]->closing)
-			disk_close_endpoint(daemon->disks[i], disk_closed);
-	}
-	daemon_endpoint_closed(daemon);
+	close_kind(daemon, CONFIG_DISK);
+	close_kind(daemon, CONFIG_PORT);
+	close_kind(daemon, CONFIG_UPLINK);
+	daemon->open_cnt--;
+	daemon_check_end(daemon);
 }
 
 static void on_terminate(void *arg, const char *signal_name)
 {
 	struct daemon *daemon = arg;
+	char description[CONFIG_DESCRIPTION_BYTES];
 
 	if (daemon->draining) {
 		log_warn(NULL, "a second %s: not waiting for what is not drained", signal_name);
 		abandon(daemon, "not drained");
 		return;
 	}
-	log_info(NULL, "%s: draining %u disks, at most %d s", signal_name, daemon->disk_cnt,
-		 DAEMON_DRAIN_S);
+	config_describe(daemon->config, description, sizeof(description));
+	log_info(NULL, "%s: draining %s, at most %d s", signal_name, description, DAEMON_DRAIN_S);
 	drain(daemon);
 }
 
@@ -138,8 +184,14 @@ static void on_reload(void *arg)
 	if (daemon->draining)
 		return;
 	log_info(NULL, "SIGHUP: looking at the disks' sizes");
-	for (unsigned i = 0; i < daemon->disk_cnt; i++)
-		disk_refresh(daemon->disks[i]);
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		for (unsigned i = 0; i < daemon->lists[kind].cnt; i++) {
+			struct served *served = daemon->lists[kind].objects[i];
+
+			if (served->ops->refresh)
+				served->ops->refresh(served);
+		}
+	}
 }
 
 static void open_loop(struct daemon *daemon)
@@ -166,60 +218,66 @@ static void open_loop(struct daemon *daemon)
 	fail(daemon, rc);
 }
 
-int daemon_append_disk(struct daemon *daemon)
+struct served *daemon_append(struct daemon *daemon, enum config_kind kind)
 {
-	struct disk **disks =
-		realloc(daemon->disks, (daemon->disk_cnt + 1) * sizeof(*daemon->disks));
-	struct disk *disk = calloc(1, sizeof(*disk));
+	struct served_list *list = &daemon->lists[kind];
+	struct served **objects = realloc(list->objects, (list->cnt + 1) * sizeof(*list->objects));
+	struct served *served = NULL;
 
-	if (disks)
-		daemon->disks = disks;
-	if (!disks || !disk) {
-		free(disk);
-		return -ENOMEM;
+	if (objects) {
+		list->objects = objects;
+		served = served_new(daemon, config_at(daemon->config, kind, list->cnt));
 	}
-	disk_init(disk, daemon->config->disks[daemon->disk_cnt], daemon);
-	daemon->disks[daemon->disk_cnt++] = disk;
-	return 0;
+	if (!served)
+		return NULL;
+	/* A switch has no queues to spread. */
+	served->shift = daemon->shift;
+	daemon->shift += kind != CONFIG_SWITCH;
+	list->objects[list->cnt++] = served;
+	return served;
 }
 
-unsigned daemon_disk_idx(const struct daemon *daemon, const struct disk *disk)
+void daemon_remove(struct daemon *daemon, struct served *served)
 {
-	unsigned idx = 0;
+	struct config_object *config = served->config;
+	struct served_list *list = &daemon->lists[config->kind];
+	unsigned idx = config_idx(daemon->config, config);
 
-	while (daemon->disks[idx] != disk)
-		idx++;
-	return idx;
+	served_free(served);
+	list->cnt--;
+	memmove(&list->objects[idx], &list->objects[idx + 1],
+		(list->cnt - idx) * sizeof(*list->objects));
+	config_remove(daemon->config, config);
 }
 
-void daemon_remove_disk(struct daemon *daemon, struct disk *disk)
+/* A step of all objects of a kind; which is one of served_ops' first three. */
+static void step_kind(struct daemon *daemon, enum config_kind kind,
+		      int (*step)(struct served *served, struct err *err))
 {
-	unsigned idx = daemon_disk_idx(daemon, disk);
-
-	disk_free(disk);
-	free(disk);
-	daemon->disk_cnt--;
-	memmove(&daemon->disks[idx], &daemon->disks[idx + 1],
-		(daemon->disk_cnt - idx) * sizeof(*daemon->disks));
-	config_remove_disk(daemon->config, idx);
-}
-
-static void open_storages(struct daemon *daemon)
-{
-	for (unsigned i = 0; i < daemon->config->disk_cnt; i++) {
+	for (unsigned i = 0; step && i < daemon->lists[kind].cnt; i++) {
+		struct served *served = daemon->lists[kind].objects[i];
 		struct err err = ERR_INIT;
-		int rc = daemon_append_disk(daemon);
+		int rc = step(served, &err);
 
-		if (rc) {
-			config_errors_add(daemon->errors, NULL, NULL, "no memory for %u disks",
-					  daemon->config->disk_cnt);
-			fail(daemon, rc);
+		if (rc)
+			fail_object(daemon, served, rc, &err);
+	}
+}
+
+static void prepare_objects(struct daemon *daemon)
+{
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		for (unsigned i = 0; i < daemon->config->lists[kind].cnt; i++) {
+			if (daemon_append(daemon, kind))
+				continue;
+			config_errors_add(daemon->errors, NULL, NULL, "no memory for %u %s",
+					  daemon->config->lists[kind].cnt,
+					  config_table(kind)->name);
+			fail(daemon, -ENOMEM);
 			return;
 		}
-		rc = disk_open_storage(daemon->disks[i], &err);
-		if (rc)
-			fail_disk(daemon, i, rc, &err);
 	}
+	step_kind(daemon, CONFIG_DISK, disk_ops.prepare);
 }
 
 static void open_workers(struct daemon *daemon)
@@ -266,29 +324,64 @@ static void open_placer(struct daemon *daemon)
 	}
 }
 
-static void open_devices(struct daemon *daemon)
+static void open_fabric(struct daemon *daemon)
 {
-	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		struct err err = ERR_INIT;
-		int rc = disk_open_device(daemon->disks[i], daemon->loop, daemon->workers,
-					  daemon->worker_cnt, daemon->shift++, &err);
+	const struct fabric_options options = {
+		.workers = daemon->workers,
+		.worker_cnt = daemon->worker_cnt,
+		.poll_mode = daemon->config->daemon.poll,
+		.poll_max_ns = daemon->config->daemon.poll_max_us * NS_PER_US,
+	};
+	struct err err = ERR_INIT;
+	int rc = fabric_new(&options, daemon->loop, &daemon->fabric, &err);
 
-		if (rc == 0)
-			rc = disk_place(daemon->disks[i], daemon->placer, &err);
-		if (rc)
-			fail_disk(daemon, i, rc, &err);
+	if (rc) {
+		config_errors_add(daemon->errors, NULL, NULL, "%s", err.text);
+		fail(daemon, rc);
 	}
 }
 
-static void open_endpoints(struct daemon *daemon)
+static struct netport *find_netport(void *arg, const char *name)
 {
-	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		struct err err = ERR_INIT;
-		int rc = disk_open_endpoint(daemon->disks[i], daemon->loop, &err);
+	struct served *served = daemon_find(arg, CONFIG_PORT, name);
 
-		if (rc)
-			fail_disk(daemon, i, rc, &err);
-	}
+	if (!served)
+		served = daemon_find(arg, CONFIG_UPLINK, name);
+	return served && !served->closing ? served_netport(served) : NULL;
+}
+
+static void open_captures(struct daemon *daemon)
+{
+	const struct captures_options options = {
+		.loop = daemon->loop,
+		.worker_cnt = daemon->worker_cnt,
+		.find = find_netport,
+		.arg = daemon,
+	};
+
+	daemon->captures = captures_new(&options);
+	if (daemon->captures)
+		return;
+	config_errors_add(daemon->errors, NULL, NULL, "no memory for captures");
+	fail(daemon, -ENOMEM);
+}
+
+static void open_switches(struct daemon *daemon)
+{
+	step_kind(daemon, CONFIG_SWITCH, lan_ops.open);
+}
+
+static void open_objects(struct daemon *daemon)
+{
+	step_kind(daemon, CONFIG_DISK, disk_ops.open);
+	step_kind(daemon, CONFIG_PORT, port_ops.open);
+}
+
+static void expose_objects(struct daemon *daemon)
+{
+	step_kind(daemon, CONFIG_DISK, disk_ops.expose);
+	step_kind(daemon, CONFIG_PORT, port_ops.expose);
+	step_kind(daemon, CONFIG_UPLINK, uplink_ops.expose);
 }
 
 static void open_api(struct daemon *daemon)
@@ -306,8 +399,8 @@ static void open_api(struct daemon *daemon)
 static bool start(struct daemon *daemon)
 {
 	static void (*const steps[])(struct daemon * daemon) = {
-		open_loop,    open_storages,  open_workers, open_placer,
-		open_devices, open_endpoints, open_api,
+		open_loop,     prepare_objects, open_workers, open_placer,    open_fabric,
+		open_captures, open_switches,   open_objects, expose_objects, open_api,
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
@@ -320,19 +413,32 @@ static bool start(struct daemon *daemon)
 
 static void free_all(struct daemon *daemon)
 {
-	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		disk_free(daemon->disks[i]);
-		free(daemon->disks[i]);
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		for (unsigned i = 0; i < daemon->lists[kind].cnt; i++)
+			served_free(daemon->lists[kind].objects[i]);
+		free(daemon->lists[kind].objects);
 	}
+	captures_free(daemon->captures);
 	placer_free(daemon->placer);
 	for (unsigned i = 0; i < daemon->worker_cnt; i++)
 		worker_free(daemon->workers[i]);
-	free(daemon->disks);
 	free(daemon->workers);
 	if (daemon->signals_opened)
 		signals_close(&daemon->signals);
 	evloop_free(daemon->loop);
 	free(daemon);
+}
+
+static void log_totals(const struct daemon *daemon)
+{
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		for (unsigned i = 0; i < daemon->lists[kind].cnt; i++) {
+			const struct served *served = daemon->lists[kind].objects[i];
+
+			if (served->ops->log_totals)
+				served->ops->log_totals(served);
+		}
+	}
 }
 
 enum exit_status daemon_finish(struct daemon *daemon, bool *abandoned)
@@ -351,8 +457,8 @@ enum exit_status daemon_finish(struct daemon *daemon, bool *abandoned)
 	status = daemon->status;
 	if (daemon->abandoned)
 		return status;
-	for (unsigned i = 0; i < daemon->disk_cnt && status == EXIT_STATUS_OK; i++)
-		disk_log_totals(daemon->disks[i]);
+	if (status == EXIT_STATUS_OK)
+		log_totals(daemon);
 	if (daemon->loop)
 		evloop_timer_cancel(daemon->loop, &daemon->deadline);
 	free_all(daemon);
@@ -363,7 +469,7 @@ enum exit_status daemon_start(struct config *config, struct config_errors *error
 			      struct daemon **out, bool *abandoned)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
-	char description[192];
+	char description[CONFIG_DESCRIPTION_BYTES];
 
 	*out = NULL;
 	*abandoned = false;
@@ -375,7 +481,7 @@ enum exit_status daemon_start(struct config *config, struct config_errors *error
 	daemon->errors = errors;
 	list_init(&daemon->operations);
 	if (start(daemon)) {
-		daemon_describe(config, description, sizeof(description));
+		config_describe(config, description, sizeof(description));
 		log_info(NULL, "ready: %s", description);
 		*out = daemon;
 		return EXIT_STATUS_OK;

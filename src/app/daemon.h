@@ -14,9 +14,6 @@ enum exit_status {
 	EXIT_STATUS_WRONG = 2,  /* option, key, path, permission */
 };
 
-/* "2 disks, 1 workers (CPUs 3)" */
-void daemon_describe(const struct config *config, char *buf, size_t size);
-
 struct daemon;
 
 /*

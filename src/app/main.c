@@ -29,9 +29,9 @@ static void open_standard_streams(void)
 
 static enum exit_status check(const struct config *config)
 {
-	char description[192];
+	char description[CONFIG_DESCRIPTION_BYTES];
 
-	daemon_describe(config, description, sizeof(description));
+	config_describe(config, description, sizeof(description));
 	printf("the configuration is valid: %s\n", description);
 	return EXIT_STATUS_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order of operations on a running daemon, and looking at it.
- * Not what they do (operate_set.c, operate_disk.c) and not its start and end (daemon.c).
+ * Not what they do (operate_set.c, operate_object.c, operate_resize.c) and not its start and end
+ * (daemon.c).
  */
 #include "app/operate.h"
 
@@ -22,21 +23,23 @@ const struct config *daemon_config(const struct daemon *daemon)
 	return daemon->config;
 }
 
-unsigned daemon_disk_cnt(const struct daemon *daemon)
+unsigned daemon_cnt(const struct daemon *daemon, enum config_kind kind)
 {
-	return daemon->disk_cnt;
+	return daemon->lists[kind].cnt;
 }
 
-struct disk *daemon_disk(const struct daemon *daemon, unsigned idx)
+struct served *daemon_at(const struct daemon *daemon, enum config_kind kind, unsigned idx)
 {
-	return daemon->disks[idx];
+	return daemon->lists[kind].objects[idx];
 }
 
-struct disk *daemon_find_disk(const struct daemon *daemon, const char *name)
+struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, const char *name)
 {
-	unsigned idx = config_find_disk(daemon->config, name);
+	const struct config_object *found = kind == CONFIG_ANY
+						    ? config_find_any(daemon->config, name)
+						    : config_find(daemon->config, kind, name);
 
-	return idx < daemon->disk_cnt ? daemon->disks[idx] : NULL;
+	return found ? daemon->lists[found->kind].objects[config_idx(daemon->config, found)] : NULL;
 }
 
 struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt)
@@ -45,48 +48,66 @@ struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt)
 	return daemon->workers;
 }
 
+struct captures *daemon_captures(const struct daemon *daemon)
+{
+	return daemon->captures;
+}
+
 struct placer *daemon_placer(const struct daemon *daemon)
 {
 	return daemon->placer;
 }
 
+struct fabric *daemon_fabric(const struct daemon *daemon)
+{
+	return daemon->fabric;
+}
+
 /* "(there are: vda, vdb)", cut when there are many. */
-static void names_text(const struct daemon *daemon, char *buf, size_t size)
+static void names_text(const struct daemon *daemon, enum config_kind wanted, char *buf, size_t size)
 {
 	size_t len = 0;
 
 	snprintf(buf, size, "none");
-	for (unsigned i = 0; i < daemon->disk_cnt && len < size; i++)
-		len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
-					daemon->config->disks[i]->name);
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		const struct config_list *list = &daemon->config->lists[kind];
+
+		if (wanted != CONFIG_ANY && wanted != kind)
+			continue;
+		for (unsigned i = 0; i < list->cnt && len < size; i++)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						list->objects[i]->name);
+	}
 	if (len >= size)
 		snprintf(buf + size - 5, 5, " ...");
 }
 
-void operation_complain(struct operation *op, const struct disk *disk, const struct err *err)
+void operation_complain(struct operation *op, const struct served *served, const struct err *err)
 {
-	config_disk_refuse(disk->config, err, &op->errors);
+	config_refuse(served->config, err, &op->errors);
 }
 
-struct disk *operation_disk(struct operation *op, int *status)
+struct served *operation_object(struct operation *op, int *status)
 {
-	struct disk *disk = daemon_find_disk(op->daemon, op->name);
+	struct served *served = daemon_find(op->daemon, op->kind, op->name);
 	struct err err = ERR_INIT;
 	char names[256];
 
-	if (!disk) {
-		names_text(op->daemon, names, sizeof(names));
+	if (!served) {
+		names_text(op->daemon, op->kind, names, sizeof(names));
 		config_errors_add(&op->errors, NULL, NULL,
-				  "no disk is named \"%.64s\" (there are: %s)", op->name, names);
+				  "no %s is named \"%.64s\" (there are: %s)",
+				  op->kind == CONFIG_ANY ? "object" : config_noun(op->kind),
+				  op->name, names);
 		*status = -ENOENT;
 		return NULL;
 	}
-	if (disk->closing) {
+	if (served->closing) {
 		*status = err_set(&err, EBUSY, "is being removed: it is gone when it is drained");
-		operation_complain(op, disk, &err);
+		operation_complain(op, served, &err);
 		return NULL;
 	}
-	return disk;
+	return served;
 }
 
 void operation_end(struct operation *op, int status)
@@ -169,9 +190,10 @@ void operate_stop(struct daemon *daemon)
 #define NO_NAME ""
 
 static void begin(struct daemon *daemon, struct operation *op, int (*begin_fn)(struct operation *),
-		  const char *name, const char *size_text, json_t *json)
+		  enum config_kind kind, const char *name, const char *size_text, json_t *json)
 {
 	op->daemon = daemon;
+	op->kind = kind;
 	op->begin = begin_fn;
 	op->begun = false;
 	op->name = name ? strdup(name) : NULL;
@@ -189,31 +211,32 @@ static void begin(struct daemon *daemon, struct operation *op, int (*begin_fn)(s
 	}
 }
 
-void operate_add_disk(struct daemon *daemon, json_t *spec, struct operation *op)
+void operate_add(struct daemon *daemon, enum config_kind kind, json_t *spec, struct operation *op)
 {
 	const char *name = json_string_value(json_object_get(spec, "name"));
 
-	begin(daemon, op, operate_begin_add, name ? name : NO_NAME, NULL, spec);
+	begin(daemon, op, operate_begin_add, kind, name ? name : NO_NAME, NULL, spec);
 }
 
-void operate_remove_disk(struct daemon *daemon, const char *name, struct operation *op)
+void operate_remove(struct daemon *daemon, enum config_kind kind, const char *name,
+		    struct operation *op)
 {
-	begin(daemon, op, operate_begin_remove, name, NULL, NULL);
+	begin(daemon, op, operate_begin_remove, kind, name, NULL, NULL);
 }
 
-void operate_set_disk(struct daemon *daemon, const char *name, json_t *changes,
-		      struct operation *op)
+void operate_set(struct daemon *daemon, enum config_kind kind, const char *name, json_t *changes,
+		 struct operation *op)
 {
-	begin(daemon, op, operate_begin_set_disk, name, NULL, changes);
+	begin(daemon, op, operate_begin_set, kind, name, NULL, changes);
 }
 
 void operate_set_daemon(struct daemon *daemon, json_t *changes, struct operation *op)
 {
-	begin(daemon, op, operate_begin_set_daemon, NULL, NULL, changes);
+	begin(daemon, op, operate_begin_set_daemon, CONFIG_DAEMON, NULL, NULL, changes);
 }
 
-void operate_resize_disk(struct daemon *daemon, const char *name, const char *size_text,
-			 struct operation *op)
+void operate_resize(struct daemon *daemon, const char *name, const char *size_text,
+		    struct operation *op)
 {
-	begin(daemon, op, operate_begin_resize, name, size_text, NULL);
+	begin(daemon, op, operate_begin_resize, CONFIG_DISK, name, size_text, NULL);
 }

@@ -8,23 +8,25 @@
  * 1. A change is an operation, embedded in its asker's object. It is answered by exactly one
  *    done(), perhaps from within the function that began it; before that every complaint was said.
  *    Status 0: the workers have taken it, and the configuration says so. Else nothing has changed,
- *    but for a disk that is being removed (6):
+ *    but for an object that is being removed (6):
  *      -EINVAL  the keys or values are wrong, or the machine refuses them
- *      -ENOENT  there is no such disk
- *      -EBUSY   the disk is being removed, or was not drained in time, or the daemon is ending
+ *      -ENOENT  there is no such object
+ *      -EBUSY   the object is being removed, or was not drained in time, or others stand on it (a
+ *               switch), or the daemon is ending
  *      -ENOMEM
- * 2. Operations on one disk run one after another, in the order in which they came, and so do
+ * 2. Operations on one object run one after another, in the order in which they came, and so do
  *    those on the daemon with all others. What is still waiting when the daemon ends is answered
  *    -EBUSY.
- * 3. Keys are those of the schema, checked by the same code as those of files and --disk; a nested
+ * 3. Keys are those of the schema, checked by the same code as those of files and options; a nested
  *    key is written with a dot or as an object. Numbers and booleans of JSON are taken as their
  *    text. When changing, null stands for "as if it had not been given": the daemon's, or the
  *    default.
  * 4. Changes are all or nothing: they are checked on a copy, and if a worker cannot take them, they
  *    are taken back everywhere.
- * 5. A disk's key that was never given follows the daemon's.
+ * 5. A key of an object that was never given follows the daemon's, where that has it.
  * 6. Removing drains. A drain that takes longer than the daemon's deadline is answered -EBUSY and
- *    goes on: the disk is draining until it is gone by itself.
+ *    goes on: the object is draining until it is gone by itself.
+ * 7. A switch that an added port or uplink names, and that is not there, is added with it.
  *
  * Control thread only.
  */
@@ -33,7 +35,7 @@
 
 #include <jansson.h>
 
-#include "app/disk.h"
+#include "app/served.h"
 #include "base/evloop.h"
 #include "base/list.h"
 #include "control/config.h"
@@ -41,17 +43,24 @@
 #include "worker/join.h"
 #include "worker/worker.h"
 
+struct captures;
 struct daemon;
+struct fabric;
 
-/* What there is. The list of disks changes with add and remove, so no index outlives a return. */
+/* What there is. Lists change with add and remove, so no index outlives a return. */
 struct evloop *daemon_loop(const struct daemon *daemon);
 const struct config *daemon_config(const struct daemon *daemon);
-unsigned daemon_disk_cnt(const struct daemon *daemon);
-struct disk *daemon_disk(const struct daemon *daemon, unsigned idx);
-/* NULL when there is none of that name. */
-struct disk *daemon_find_disk(const struct daemon *daemon, const char *name);
+unsigned daemon_cnt(const struct daemon *daemon, enum config_kind kind);
+struct served *daemon_at(const struct daemon *daemon, enum config_kind kind, unsigned idx);
+/* kind may be CONFIG_ANY. NULL when there is none of that name. */
+struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, const char *name);
 struct worker *const *daemon_workers(const struct daemon *daemon, unsigned *cnt);
 struct placer *daemon_placer(const struct daemon *daemon);
+struct fabric *daemon_fabric(const struct daemon *daemon);
+struct captures *daemon_captures(const struct daemon *daemon);
+
+/* Where an object is meant by its name alone. */
+#define CONFIG_ANY CONFIG_KIND_CNT
 
 struct operation_target;
 
@@ -64,7 +73,8 @@ struct operation {
 	struct daemon *daemon;
 	struct list_node node;
 	int (*begin)(struct operation *op); /* the status, or OPERATION_PENDING */
-	char *name;                         /* of the disk; NULL: the daemon */
+	enum config_kind kind;              /* of the object, or CONFIG_ANY */
+	char *name;                         /* of it; NULL: the daemon */
 	char *size_text;
 	json_t *json;
 	bool begun;
@@ -72,22 +82,28 @@ struct operation {
 	/* operate_set.c */
 	struct join join;
 	struct config_daemon *daemon_wanted;
-	struct operation_target *targets; /* disks that are to change */
+	struct operation_target *targets; /* objects that are to change */
 	unsigned target_cnt;
-	int failed; /* 0 or the status that undoing ends with */
+	int failed; /* 0 or the status that undoing, of an add too, ends with */
+
+	/* operate_object.c */
+	struct served *added;
+	struct served *brought; /* the switch that came with it; NULL: it was there */
 };
 
 /*
  * Arguments are copied or referenced; op must live until done(). A spec is an object with the keys
- * of a disk; changes are an object with those keys that are to change.
+ * of the kind; changes are an object with those keys that are to change. To set and remove, kind
+ * may be CONFIG_ANY.
  */
-void operate_add_disk(struct daemon *daemon, json_t *spec, struct operation *op);
-void operate_remove_disk(struct daemon *daemon, const char *name, struct operation *op);
-void operate_set_disk(struct daemon *daemon, const char *name, json_t *changes,
-		      struct operation *op);
+void operate_add(struct daemon *daemon, enum config_kind kind, json_t *spec, struct operation *op);
+void operate_remove(struct daemon *daemon, enum config_kind kind, const char *name,
+		    struct operation *op);
+void operate_set(struct daemon *daemon, enum config_kind kind, const char *name, json_t *changes,
+		 struct operation *op);
 void operate_set_daemon(struct daemon *daemon, json_t *changes, struct operation *op);
-/* size_text as the key `size`: "20G". Only regular files, and only to more. */
-void operate_resize_disk(struct daemon *daemon, const char *name, const char *size_text,
-			 struct operation *op);
+/* Of a disk. size_text as the key `size`: "20G". Only regular files, and only to more. */
+void operate_resize(struct daemon *daemon, const char *name, const char *size_text,
+		    struct operation *op);
 
 #endif

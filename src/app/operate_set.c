@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Setting keys of a running disk, or of the daemon and all disks that follow it: all or nothing.
- * Not the checks, which are the configuration's (control/config.h: config_change_disk()).
+ * Setting keys of a running object, or of the daemon and all objects that follow it: all or
+ * nothing. Not the checks, which are the configuration's (control/config.h: config_change()).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,18 +12,26 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* What each disk is to become. disk->config stays as it is until the workers have taken it. */
+/* What each object is to become. served->config stays as it is until the workers have taken it. */
 struct operation_target {
-	struct disk *disk;
-	struct config_disk *wanted;
+	struct served *served;
+	struct config_object *wanted;
 };
+
+/* 0 too for a kind of which nothing can be changed. */
+static int change(struct served *served, const struct config_object *from,
+		  const struct config_object *to, struct join *join, struct err *err)
+{
+	return served->ops->change ? served->ops->change(served, from, to, join, err) : 0;
+}
 
 static void end(struct operation *op, int status)
 {
 	for (unsigned i = 0; i < op->target_cnt; i++)
-		config_discard_disk(op->targets[i].wanted);
+		config_discard(op->targets[i].wanted);
 	free(op->targets);
-	config_discard_daemon(op->daemon_wanted);
+	if (op->daemon_wanted)
+		config_discard(&op->daemon_wanted->object);
 	op->targets = NULL;
 	op->daemon_wanted = NULL;
 	operation_end(op, status);
@@ -36,9 +44,8 @@ static void take(struct operation *op)
 
 	for (unsigned i = 0; i < op->target_cnt; i++) {
 		struct operation_target *target = &op->targets[i];
-		unsigned idx = daemon_disk_idx(op->daemon, target->disk);
 
-		config_take_disk(op->daemon->config->disks[idx], target->wanted);
+		config_take(target->served->config, target->wanted);
 		target->wanted = NULL;
 	}
 	if (!op->daemon_wanted)
@@ -46,7 +53,7 @@ static void take(struct operation *op)
 	if (op->daemon_wanted->rebalance_s != daemon->rebalance_s)
 		placer_set_round(op->daemon->placer, op->daemon_wanted->rebalance_s * NS_PER_S);
 	log_set_level(op->daemon_wanted->log_level);
-	config_take_daemon(daemon, op->daemon_wanted);
+	config_take(&daemon->object, &op->daemon_wanted->object);
 	op->daemon_wanted = NULL;
 }
 
@@ -60,7 +67,7 @@ static void undone(struct join *join)
 	end(op, op->failed);
 }
 
-/* Everywhere, for a disk that did not get the change takes back nothing. */
+/* Everywhere, for an object that did not get the change takes back nothing. */
 static void undo(struct operation *op)
 {
 	join_open(&op->join, undone);
@@ -68,9 +75,8 @@ static void undo(struct operation *op)
 		struct operation_target *target = &op->targets[i];
 		struct err err = ERR_INIT;
 
-		if (disk_change(target->disk, target->wanted, target->disk->config, &op->join,
-				&err))
-			log_error(target->disk->tag, "a change that failed is not taken back: %s",
+		if (change(target->served, target->wanted, target->served->config, &op->join, &err))
+			log_error(target->served->tag, "a change that failed is not taken back: %s",
 				  err.text);
 	}
 	join_done(&op->join, 0);
@@ -81,8 +87,8 @@ static void applied(struct join *join)
 	struct operation *op = container_of(join, struct operation, join);
 
 	if (join->status && !op->failed) {
-		config_errors_add(&op->errors, NULL, NULL, "%s%s: a worker could not take it: %s",
-				  op->name ? "disk " : "", op->name ? op->name : "daemon",
+		config_errors_add(&op->errors, NULL, NULL, "%s: a worker could not take it: %s",
+				  op->name ? op->targets[0].served->tag : "daemon",
 				  strerror(-join->status));
 		op->failed = join->status == -ENOMEM ? -ENOMEM : -EBUSY;
 	}
@@ -101,15 +107,15 @@ static int apply(struct operation *op)
 	for (unsigned i = 0; i < op->target_cnt && !op->failed; i++) {
 		struct operation_target *target = &op->targets[i];
 		struct err err = ERR_INIT;
-		int rc = disk_change(target->disk, target->disk->config, target->wanted, &op->join,
-				     &err);
+		int rc = change(target->served, target->served->config, target->wanted, &op->join,
+				&err);
 
 		if (rc) {
-			operation_complain(op, target->disk, &err);
+			operation_complain(op, target->served, &err);
 			op->failed = rc == -ENOMEM ? -ENOMEM : -EINVAL;
 			/* The others have not seen it. */
 			while (op->target_cnt > i)
-				config_discard_disk(op->targets[--op->target_cnt].wanted);
+				config_discard(op->targets[--op->target_cnt].wanted);
 		}
 	}
 	join_done(&op->join, 0);
@@ -130,52 +136,62 @@ static int no_memory(struct operation *op)
 	return OPERATION_PENDING;
 }
 
-int operate_begin_set_disk(struct operation *op)
+int operate_begin_set(struct operation *op)
 {
-	struct config *config = op->daemon->config;
 	int status;
-	struct disk *disk = operation_disk(op, &status);
+	struct served *served = operation_object(op, &status);
 
 	op->daemon_wanted = NULL;
 	op->target_cnt = 0;
 	op->targets = NULL;
-	if (!disk)
+	if (!served)
 		return status;
 	op->targets = calloc(1, sizeof(*op->targets));
 	if (!op->targets)
 		return no_memory(op);
-	op->targets[0].disk = disk;
-	op->targets[0].wanted = config_change_disk(config, daemon_disk_idx(op->daemon, disk),
-						   op->json, &op->errors);
+	op->targets[0].served = served;
+	op->targets[0].wanted =
+		config_change(op->daemon->config, served->config, op->json, &op->errors);
 	if (!op->targets[0].wanted)
 		return refuse(op);
 	op->target_cnt = 1;
 	return apply(op);
 }
 
+/* False after a complaint. */
+static bool follow(struct operation *op, struct served *served)
+{
+	struct operation_target *target = &op->targets[op->target_cnt];
+
+	target->served = served;
+	target->wanted =
+		config_follow(op->daemon->config, served->config, op->daemon_wanted, &op->errors);
+	op->target_cnt += target->wanted != NULL;
+	return target->wanted;
+}
+
 int operate_begin_set_daemon(struct operation *op)
 {
 	struct daemon *daemon = op->daemon;
+	unsigned cnt = 1;
 
 	op->target_cnt = 0;
-	op->targets = calloc(daemon->disk_cnt + 1, sizeof(*op->targets));
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++)
+		cnt += daemon->lists[kind].cnt;
+	op->targets = calloc(cnt, sizeof(*op->targets));
 	op->daemon_wanted = config_change_daemon(daemon->config, op->json, &op->errors);
 	if (!op->daemon_wanted)
 		return refuse(op);
 	if (!op->targets)
 		return no_memory(op);
-	for (unsigned i = 0; i < daemon->disk_cnt; i++) {
-		struct operation_target *target = &op->targets[op->target_cnt];
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		for (unsigned i = 0; i < daemon->lists[kind].cnt; i++) {
+			struct served *served = daemon->lists[kind].objects[i];
 
-		/* Its queues are stopping, perhaps for long. */
-		if (daemon->disks[i]->closing)
-			continue;
-		target->disk = daemon->disks[i];
-		target->wanted =
-			config_follow_disk(daemon->config, i, op->daemon_wanted, &op->errors);
-		if (!target->wanted)
-			return refuse(op);
-		op->target_cnt++;
+			/* Else its queues are stopping, perhaps for long. */
+			if (!served->closing && !follow(op, served))
+				return refuse(op);
+		}
 	}
 	return apply(op);
 }

@@ -3,7 +3,8 @@
  * The command line: getopt_long over the schema's daemon keys and a few options of our own.
  * Not a second place for keys: a new row of the schema is an option without a change here.
  *
- * Order: the file of --config first, then daemon options (which win over the file), then disks.
+ * Order: the file of --config first, then daemon options (which win over the file), then disks,
+ * switches, ports and uplinks.
  * --socket-path, --fd, --blk-file, --read-only and --print-capabilities are QEMU's conventions for
  * back-end programs (docs/interop/vhost-user.rst): together they describe one disk.
  */
@@ -22,8 +23,8 @@
 #define LONE_DISK_NAME "vda"
 
 enum option_id {
-	OPTION_DISK = 1, /* 0 and '?' are getopt's */
-	OPTION_CONFIG,
+	OPTION_OBJECT = 1, /* + kind; 0 and '?' are getopt's */
+	OPTION_CONFIG = OPTION_OBJECT + CONFIG_KIND_CNT,
 	OPTION_CHECK,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -39,17 +40,25 @@ enum option_id {
 
 struct own_option {
 	const char *name;
-	enum option_id id;
+	int id;
 	const char *value; /* NULL: takes none */
 	const char *help;
 };
 
 static const struct own_option own_options[] = {
-	{"disk", OPTION_DISK, "NAME,KEY=VALUE,...",
+	{"disk", OPTION_OBJECT + CONFIG_DISK, "NAME,KEY=VALUE,...",
 	 "Serve a disk; may be repeated. The keys are below; a comma in a value is written ,,."},
+	{"switch", OPTION_OBJECT + CONFIG_SWITCH, "NAME,KEY=VALUE,...",
+	 "Describe a switch; may be repeated. One that a port or an uplink names is made with its "
+	 "defaults if nothing describes it."},
+	{"port", OPTION_OBJECT + CONFIG_PORT, "NAME,KEY=VALUE,...",
+	 "Serve a port of a switch to a virtual machine; may be repeated."},
+	{"uplink", OPTION_OBJECT + CONFIG_UPLINK, "NAME,KEY=VALUE,...",
+	 "Connect a switch with the host; may be repeated."},
 	{"config", OPTION_CONFIG, "FILE",
-	 "Read a YAML file with a mapping `daemon` and a list `disks` of the same keys. Disks of "
-	 "the command line are added to it, daemon options of the command line win over it."},
+	 "Read a YAML file with a mapping `daemon` and lists `disks`, `switches`, `ports` and "
+	 "`uplinks` of the same keys. Objects of the command line are added to it, daemon options "
+	 "of the command line win over it."},
 	{"check", OPTION_CHECK, NULL,
 	 "Check the configuration and the paths in it, serve nothing, and exit with 0 or 2."},
 	{"help", OPTION_HELP, NULL, "Print this and exit."},
@@ -66,12 +75,18 @@ static const struct own_option own_options[] = {
 
 #define OPTIONS_MAX (ARRAY_LEN(own_options) + CONFIG_KEYS_MAX + 1)
 
+/* A --disk, --port and so on. */
+struct given_object {
+	enum config_kind kind;
+	const char *spec;
+};
+
 /* Everything points into argv. */
 struct options {
 	bool check;
 	const char *config_path;
-	const char **disks;
-	unsigned disk_cnt;
+	struct given_object *objects;
+	unsigned object_cnt;
 	const char *daemon_values[CONFIG_KEYS_MAX];
 	const char *socket_path;
 	const char *fd;
@@ -82,9 +97,11 @@ struct options {
 static void print_help(void)
 {
 	printf("Usage: pariod --disk NAME,KEY=VALUE,... [OPTION]...\n"
+	       "       pariod --port NAME,KEY=VALUE,... [OPTION]...\n"
 	       "       pariod --config FILE [OPTION]...\n"
 	       "       pariod --api SOCKET [OPTION]...\n\n"
-	       "Serves disks to virtual machines over vhost-user, in the foreground.\n\n"
+	       "Serves disks and network ports to virtual machines over vhost-user, in the "
+	       "foreground.\n\n"
 	       "Options:\n");
 	for (unsigned i = 0; i < ARRAY_LEN(own_options); i++) {
 		const struct own_option *option = &own_options[i];
@@ -95,10 +112,17 @@ static void print_help(void)
 	}
 	printf("\nOptions that are also keys under `daemon` in a file:\n");
 	schema_print_options(stdout, &schema_daemon);
-	printf("\nKeys of a disk, the same with --disk and in a file:\n");
-	schema_print_keys(stdout, &schema_disk);
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		const struct schema_table *keys = config_table(kind);
+
+		printf("\nKeys of %s %s, the same with --%s and in a file:\n",
+		       kind == CONFIG_UPLINK ? "an" : "a", keys->noun, keys->noun);
+		schema_print_keys(stdout, keys);
+	}
 	printf("\nExample:\n"
-	       "  pariod --disk vda,path=vda.raw,socket=/run/pario/vda.sock --workers 1\n\n"
+	       "  pariod --disk vda,path=vda.raw,socket=/run/pario/vda.sock --workers 1\n"
+	       "  pariod --port vm1,switch=lan,socket=/run/pario/vm1.sock --uplink "
+	       "tap0,switch=lan\n\n"
 	       "Exit status: 0 after SIGTERM or SIGINT, 1 when something failed at run time,\n"
 	       "2 when an option, a key, a path or a permission is wrong.\n");
 }
@@ -110,7 +134,7 @@ static void build_table(struct option *table)
 	for (unsigned i = 0; i < ARRAY_LEN(own_options); i++)
 		table[n++] = (struct option){own_options[i].name,
 					     own_options[i].value ? required_argument : no_argument,
-					     NULL, (int)own_options[i].id};
+					     NULL, own_options[i].id};
 	for (unsigned i = 0; i < schema_daemon.row_cnt; i++)
 		table[n++] = (struct option){schema_daemon.rows[i].key, required_argument, NULL,
 					     OPTION_DAEMON + (int)i};
@@ -161,7 +185,7 @@ static void complain_unknown(const struct option *table, const char *given,
 				  given);
 }
 
-/* Options but --disk are given once: of two, nobody can say which was meant. */
+/* Options but objects' are given once: of two, nobody can say which was meant. */
 static void store_once(const char **slot, const char *name, struct config_errors *errors)
 {
 	if (*slot)
@@ -174,10 +198,12 @@ static void store_once(const char **slot, const char *name, struct config_errors
 
 static void store(struct options *options, int id, const char *name, struct config_errors *errors)
 {
+	if (id >= OPTION_OBJECT && id < OPTION_OBJECT + (int)CONFIG_KIND_CNT) {
+		options->objects[options->object_cnt++] =
+			(struct given_object){(enum config_kind)(id - OPTION_OBJECT), optarg};
+		return;
+	}
 	switch (id) {
-	case OPTION_DISK:
-		options->disks[options->disk_cnt++] = optarg;
-		break;
 	case OPTION_CONFIG:
 		store_once(&options->config_path, name, errors);
 		break;
@@ -232,7 +258,7 @@ static enum options_result parse(int argc, char **argv, struct options *options,
 	if (optind < argc)
 		config_errors_add(errors, NULL, NULL,
 				  "\"%.64s\" is not an option (a disk is given as --disk "
-				  "NAME,KEY=VALUE,...)",
+				  "NAME,KEY=VALUE,..., a port as --port NAME,KEY=VALUE,...)",
 				  argv[optind]);
 	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
 }
@@ -244,7 +270,7 @@ static void add_lone_disk(const struct options *options, struct config *config,
 	const char *source = options->blk_file ? "--blk-file"
 			     : options->fd     ? "--fd"
 					       : "--socket-path";
-	struct config_disk *disk;
+	struct config_object *disk;
 
 	if (!options->blk_file && !options->fd && !options->socket_path) {
 		if (options->read_only)
@@ -252,17 +278,17 @@ static void add_lone_disk(const struct options *options, struct config *config,
 					  "needs --blk-file (of a --disk: read-only=true)");
 		return;
 	}
-	disk = config_new_disk(config, LONE_DISK_NAME, source, errors);
+	disk = config_new(config, CONFIG_DISK, LONE_DISK_NAME, source, errors);
 	if (!disk)
 		return;
 	if (options->blk_file)
-		config_set_disk(config, disk, "path", options->blk_file, errors);
+		config_set_key(config, disk, "path", options->blk_file, errors);
 	if (options->socket_path)
-		config_set_disk(config, disk, "socket", options->socket_path, errors);
+		config_set_key(config, disk, "socket", options->socket_path, errors);
 	if (options->fd)
-		config_set_disk(config, disk, "fd", options->fd, errors);
+		config_set_key(config, disk, "fd", options->fd, errors);
 	if (options->read_only)
-		config_set_disk(config, disk, "read-only", "true", errors);
+		config_set_key(config, disk, "read-only", "true", errors);
 }
 
 static void apply(const struct options *options, struct config *config,
@@ -275,8 +301,8 @@ static void apply(const struct options *options, struct config *config,
 			config_set_daemon(config, schema_daemon.rows[i].key,
 					  options->daemon_values[i], errors);
 	}
-	for (unsigned i = 0; i < options->disk_cnt; i++)
-		config_add_disk(config, options->disks[i], errors);
+	for (unsigned i = 0; i < options->object_cnt; i++)
+		config_add_spec(config, options->objects[i].kind, options->objects[i].spec, errors);
 	add_lone_disk(options, config, errors);
 	if (errors->cnt == 0)
 		config_finish(config, errors);
@@ -304,14 +330,14 @@ enum options_result options_apply(int argc, char **argv, struct config *config,
 		puts("{\"type\": \"block\", \"features\": [\"read-only\", \"blk-file\"]}");
 		return OPTIONS_DONE;
 	}
-	options.disks = calloc((size_t)argc, sizeof(*options.disks));
-	if (!options.disks) {
+	options.objects = calloc((size_t)argc, sizeof(*options.objects));
+	if (!options.objects) {
 		config_errors_add(errors, NULL, NULL, "no memory");
 		return OPTIONS_WRONG;
 	}
 	result = parse(argc, argv, &options, errors);
 	if (result != OPTIONS_DONE && errors->cnt == 0)
 		apply(&options, config, errors);
-	free(options.disks);
+	free(options.objects);
 	return errors->cnt ? OPTIONS_WRONG : result;
 }

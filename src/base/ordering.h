@@ -21,6 +21,9 @@
  *               because a crash of the process does not reorder its stores.
  *   INBOX_WAKE  a sender pushes a message, full fence, reads the owner's sleeping flag and writes
  *               its eventfd if set. The owner sets the flag, full fence, looks at its inbox again.
+ *   CAPTURE_PUB a worker stores a record, then `written` (release); control loads that (acquire),
+ *               reads the record, then stores `taken` (release), which the worker loads (acquire)
+ *               before it uses the room again.
  */
 #ifndef PARIO_BASE_ORDERING_H
 #define PARIO_BASE_ORDERING_H

@@ -12,7 +12,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/cpuset.h"
 #include "control/config_priv.h"
+
+/* What may stand at the top of a file. */
+#define TOP_KEYS "daemon, disks, switches, ports, uplinks"
 
 void config_errors_add(struct config_errors *errors, const struct config_origin *origin,
 		       const char *path, const char *fmt, ...)
@@ -36,18 +40,39 @@ void config_errors_add(struct config_errors *errors, const struct config_origin 
 	errors->say(errors->arg, line.text);
 }
 
+const struct schema_table *config_table(enum config_kind kind)
+{
+	static const struct schema_table *const tables[] = {
+		[CONFIG_DISK] = &schema_disk,     [CONFIG_SWITCH] = &schema_switch,
+		[CONFIG_PORT] = &schema_port,     [CONFIG_UPLINK] = &schema_uplink,
+		[CONFIG_DAEMON] = &schema_daemon,
+	};
+
+	return tables[kind];
+}
+
+const char *config_noun(enum config_kind kind)
+{
+	return config_table(kind)->noun;
+}
+
 void config_init(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
+	config->daemon.object.kind = CONFIG_DAEMON;
 	schema_set_defaults(&schema_daemon, &config->daemon);
 }
 
 void config_fini(struct config *config)
 {
-	while (config->disk_cnt)
-		config_remove_disk(config, config->disk_cnt - 1);
+	for (unsigned kind = 0; kind < CONFIG_KIND_CNT; kind++) {
+		struct config_list *list = &config->lists[kind];
+
+		while (list->cnt)
+			config_remove(config, list->objects[list->cnt - 1]);
+		free(list->objects);
+	}
 	schema_clear(&schema_daemon, &config->daemon);
-	free(config->disks);
 	for (unsigned i = 0; i < config->source_cnt; i++)
 		free(config->sources[i]);
 	free(config->sources);
@@ -77,32 +102,27 @@ static const char *keep_source(struct config *config, const char *name,
 	return copy;
 }
 
-static struct config_disk *append_disk(struct config *config, struct config_origin origin,
-				       struct config_errors *errors)
+struct config_object *config_append_new(struct config *config, enum config_kind kind,
+					struct config_origin origin, struct config_errors *errors)
 {
-	struct config_disk **disks =
-		realloc(config->disks, (config->disk_cnt + 1) * sizeof(*config->disks));
-	struct config_disk *disk = calloc(1, sizeof(*disk));
+	const struct schema_table *table = config_table(kind);
+	struct config_list *list = &config->lists[kind];
+	struct config_object **objects =
+		realloc(list->objects, (list->cnt + 1) * sizeof(*list->objects));
+	struct config_object *object = calloc(1, table->object_bytes);
 
-	if (disks)
-		config->disks = disks;
-	if (!disks || !disk) {
-		free(disk);
+	if (objects)
+		list->objects = objects;
+	if (!objects || !object) {
+		free(object);
 		config_no_memory(errors);
 		return NULL;
 	}
-	config->disks[config->disk_cnt++] = disk;
-	schema_set_defaults(&schema_disk, disk);
-	disk->object.origin = origin;
-	return disk;
-}
-
-void config_remove_disk(struct config *config, unsigned idx)
-{
-	config_discard_disk(config->disks[idx]);
-	config->disk_cnt--;
-	memmove(&config->disks[idx], &config->disks[idx + 1],
-		(config->disk_cnt - idx) * sizeof(*config->disks));
+	list->objects[list->cnt++] = object;
+	object->kind = kind;
+	schema_set_defaults(table, object);
+	object->origin = origin;
+	return object;
 }
 
 static void set_row(struct config_object *object, const struct schema_table *table, int idx,
@@ -155,9 +175,11 @@ static void fill_value(struct filling *f, const char *key, const json_t *value)
 	if (idx < 0)
 		complain_unknown(f, &origin, path, key);
 	else if (f->changing && !f->table->rows[idx].runtime)
-		config_errors_add(f->errors, &origin, path, "cannot be changed while it runs; %s",
-				  f->table == &schema_disk ? "remove the disk and add it anew"
-							   : "start the daemon anew");
+		config_errors_add(f->errors, &origin, path,
+				  "cannot be changed while it runs; %s%s%s",
+				  f->table == &schema_daemon ? "start the daemon" : "remove the ",
+				  f->table == &schema_daemon ? "" : f->table->noun,
+				  f->table == &schema_daemon ? " anew" : " and add it anew");
 	else if (f->seen & 1ull << idx)
 		config_errors_add(f->errors, &origin, path, "given twice");
 	else if (f->changing && json_is_null(value))
@@ -211,33 +233,44 @@ const char *config_name_in(const json_t *mapping)
 	return right ? name : NULL;
 }
 
-struct config_disk *config_fill_disk(struct config *config, struct tree *tree, json_t *mapping,
-				     struct config_errors *errors)
+struct config_object *config_fill_object(struct config *config, enum config_kind kind,
+					 struct tree *tree, json_t *mapping,
+					 struct config_errors *errors)
 {
 	struct config_origin origin = {tree->source, tree_line(tree, mapping)};
 	char path[CONFIG_PATH_BYTES];
-	struct filling f = {.table = &schema_disk, .path = path, .tree = tree, .errors = errors};
-	struct config_disk *disk;
+	struct filling f = {
+		.table = config_table(kind), .path = path, .tree = tree, .errors = errors};
 
 	if (tree->source)
-		snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
+		snprintf(path, sizeof(path), "%s[%u]", f.table->name, config->lists[kind].cnt);
 	else
-		config_disk_path(config_name_in(mapping), path, sizeof(path));
-	disk = append_disk(config, origin, errors);
-	if (!disk)
+		config_object_path(kind, config_name_in(mapping), path, sizeof(path));
+	f.object = config_append_new(config, kind, origin, errors);
+	if (!f.object)
 		return NULL;
-	f.object = &disk->object;
 	if (json_is_object(mapping))
 		config_fill(&f, mapping);
 	else
 		config_errors_add(errors, &origin, path, "a mapping of keys to values is needed");
-	return disk;
+	return f.object;
+}
+
+/* The kind of which there is a list of that name; CONFIG_KIND_CNT: none. */
+static enum config_kind kind_of_list(const char *name)
+{
+	unsigned kind = 0;
+
+	while (kind < CONFIG_KIND_CNT && strcmp(config_table(kind)->name, name) != 0)
+		kind++;
+	return kind;
 }
 
 static void fill_top(struct config *config, struct tree *tree, const char *key, json_t *value,
 		     struct config_errors *errors)
 {
 	struct config_origin origin = {tree->source, tree_line(tree, value)};
+	enum config_kind kind = kind_of_list(key);
 	struct filling f = {.table = &schema_daemon,
 			    .object = &config->daemon.object,
 			    .path = "daemon",
@@ -250,14 +283,14 @@ static void fill_top(struct config *config, struct tree *tree, const char *key, 
 		else
 			config_errors_add(errors, &origin, key,
 					  "a mapping of keys to values is needed");
-	} else if (strcmp(key, "disks") == 0) {
+	} else if (kind < CONFIG_KIND_CNT) {
 		if (!json_is_array(value))
 			config_errors_add(errors, &origin, key,
-					  "a list of disks is needed (\"- name: ...\")");
+					  "a list of %s is needed (\"- name: ...\")", key);
 		for (size_t i = 0; i < json_array_size(value); i++)
-			config_fill_disk(config, tree, json_array_get(value, i), errors);
+			config_fill_object(config, kind, tree, json_array_get(value, i), errors);
 	} else {
-		config_errors_add(errors, &origin, key, "unknown key (allowed: daemon, disks)");
+		config_errors_add(errors, &origin, key, "unknown key (allowed: " TOP_KEYS ")");
 	}
 }
 
@@ -273,7 +306,7 @@ void config_add_file(struct config *config, const char *path, struct config_erro
 	if (tree_load_yaml(&tree, path, source, errors) == 0) {
 		if (tree.root && !json_is_object(tree.root))
 			config_errors_add(errors, &origin, NULL,
-					  "a mapping is needed (allowed: daemon, disks)");
+					  "a mapping is needed (allowed: " TOP_KEYS ")");
 		for (it = json_object_iter(tree.root); it;
 		     it = json_object_iter_next(tree.root, it))
 			fill_top(config, &tree, json_object_iter_key(it),
@@ -282,53 +315,56 @@ void config_add_file(struct config *config, const char *path, struct config_erro
 	tree_fini(&tree);
 }
 
-void config_add_disk(struct config *config, const char *spec, struct config_errors *errors)
+void config_add_spec(struct config *config, enum config_kind kind, const char *spec,
+		     struct config_errors *errors)
 {
+	const struct schema_table *table = config_table(kind);
 	const char *source;
-	char name[80];
+	char option[16];
+	char name[96];
 	char path[32];
 	struct tree tree;
 
+	snprintf(option, sizeof(option), "--%s", table->noun);
 	if (strcspn(spec, ",=") == 0 || spec[strcspn(spec, ",=")] == '=') {
-		config_errors_add(errors, NULL, "--disk",
+		config_errors_add(errors, NULL, option,
 				  "\"%.64s\" does not begin with a name "
-				  "(write --disk NAME,KEY=VALUE,...)",
-				  spec);
+				  "(write %s NAME,KEY=VALUE,...)",
+				  spec, option);
 		return;
 	}
-	snprintf(name, sizeof(name), "--disk %.*s", (int)strcspn(spec, ",="), spec);
-	snprintf(path, sizeof(path), "disks[%u]", config->disk_cnt);
+	snprintf(name, sizeof(name), "%s %.*s", option, (int)strcspn(spec, ",="), spec);
+	snprintf(path, sizeof(path), "%s[%u]", table->name, config->lists[kind].cnt);
 	source = keep_source(config, name, errors);
 	if (!source)
 		return;
 	if (tree_parse_spec(&tree, spec, path, source, errors) == 0)
-		config_fill_disk(config, &tree, tree.root, errors);
+		config_fill_object(config, kind, &tree, tree.root, errors);
 	tree_fini(&tree);
 }
 
-struct config_disk *config_new_disk(struct config *config, const char *name, const char *source,
-				    struct config_errors *errors)
+struct config_object *config_new(struct config *config, enum config_kind kind, const char *name,
+				 const char *source, struct config_errors *errors)
 {
 	struct config_origin origin = {keep_source(config, source, errors), 0};
-	struct config_disk *disk = origin.source ? append_disk(config, origin, errors) : NULL;
+	struct config_object *object =
+		origin.source ? config_append_new(config, kind, origin, errors) : NULL;
 
-	if (disk)
-		config_set_disk(config, disk, "name", name, errors);
-	return disk;
+	if (object)
+		config_set_key(config, object, "name", name, errors);
+	return object;
 }
 
-void config_set_disk(struct config *config, struct config_disk *disk, const char *key,
-		     const char *text, struct config_errors *errors)
+void config_set_key(struct config *config, struct config_object *object, const char *key,
+		    const char *text, struct config_errors *errors)
 {
+	const struct schema_table *table = config_table(object->kind);
 	char path[CONFIG_PATH_BYTES];
-	int idx = schema_find(&schema_disk, key);
-	unsigned disk_idx = 0;
+	int idx = schema_find(table, key);
 
 	CHECK(idx >= 0);
-	while (config->disks[disk_idx] != disk)
-		disk_idx++;
-	snprintf(path, sizeof(path), "disks[%u].%s", disk_idx, key);
-	set_row(&disk->object, &schema_disk, idx, text, &disk->object.origin, path, errors);
+	snprintf(path, sizeof(path), "%s[%u].%s", table->name, config_idx(config, object), key);
+	set_row(object, table, idx, text, &object->origin, path, errors);
 }
 
 void config_set_daemon(struct config *config, const char *key, const char *text,
@@ -343,21 +379,25 @@ void config_set_daemon(struct config *config, const char *key, const char *text,
 	set_row(&config->daemon.object, &schema_daemon, idx, text, &origin, path, errors);
 }
 
-static bool is_given(const struct config_object *object, const struct schema_table *table,
-		     const char *key)
+bool config_given(const struct config_object *object, const char *key)
 {
-	int idx = schema_find(table, key);
+	int idx = schema_find(config_table(object->kind), key);
 
 	CHECK(idx >= 0);
 	return object->given & 1ull << idx;
 }
 
-bool config_disk_given(const struct config_disk *disk, const char *key)
+void config_describe(const struct config *config, char *buf, size_t size)
 {
-	return is_given(&disk->object, &schema_disk, key);
-}
+	const struct config_list *lists = config->lists;
+	char cpus[128];
+	char net[96] = "";
 
-bool config_daemon_given(const struct config_daemon *daemon, const char *key)
-{
-	return is_given(&daemon->object, &schema_daemon, key);
+	cpuset_format(&config->daemon.workers, cpus, sizeof(cpus));
+	if (lists[CONFIG_SWITCH].cnt)
+		snprintf(net, sizeof(net), "%u ports and %u uplinks on %u switches, ",
+			 lists[CONFIG_PORT].cnt, lists[CONFIG_UPLINK].cnt,
+			 lists[CONFIG_SWITCH].cnt);
+	snprintf(buf, size, "%u disks, %s%d workers (CPUs %s)", lists[CONFIG_DISK].cnt, net,
+		 CPU_COUNT(&config->daemon.workers), cpus);
 }

@@ -44,9 +44,13 @@ struct http_route {
 	const char *path; /* "/v1/disks/NAME/resize": the segment NAME stands for any */
 	const char *help; /* one sentence */
 	bool takes_body;  /* a JSON object; without it others are not looked at */
+	unsigned tag;     /* the handler's own */
 	/* name: what stands in NAME's place, or ""; body: borrowed; NULL unless takes_body. */
 	void (*handle)(struct http_request *request, const char *name, json_t *body, void *arg);
 };
+
+/* Of the route of a request that is being handled. */
+unsigned http_tag(const struct http_request *request);
 
 /*
  * Listens on path with mode 0600: a stale socket file is replaced, a live one and what is no socket

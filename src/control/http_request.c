@@ -44,6 +44,11 @@ static bool path_fits(const char *route, const char *path, char *name)
 }
 
 /* HEAD is GET whose answer libmicrohttpd sends without the body. */
+unsigned http_tag(const struct http_request *request)
+{
+	return request->route->tag;
+}
+
 static bool method_fits(const char *route, const char *method)
 {
 	return strcmp(route, strcmp(method, "HEAD") == 0 ? "GET" : method) == 0;

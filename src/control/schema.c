@@ -13,17 +13,27 @@
 #define DISTANCE_WORD_MAX 32
 
 static const char *const type_names[] = {
-	[SCHEMA_BOOL] = "boolean",  [SCHEMA_INT] = "integer",     [SCHEMA_POW2] = "integer",
-	[SCHEMA_FD] = "descriptor", [SCHEMA_SIZE] = "size",       [SCHEMA_MODE] = "mode",
-	[SCHEMA_CHOICE] = "choice", [SCHEMA_NAME] = "name",       [SCHEMA_TEXT] = "text",
-	[SCHEMA_PATH] = "path",     [SCHEMA_CPUS] = "cpu-list",   [SCHEMA_USER] = "user",
-	[SCHEMA_GROUP] = "group",   [SCHEMA_ORDER] = "cpu-order",
+	[SCHEMA_BOOL] = "boolean",    [SCHEMA_INT] = "integer",     [SCHEMA_POW2] = "integer",
+	[SCHEMA_FD] = "descriptor",   [SCHEMA_SIZE] = "size",       [SCHEMA_MODE] = "mode",
+	[SCHEMA_CHOICE] = "choice",   [SCHEMA_NAME] = "name",       [SCHEMA_TEXT] = "text",
+	[SCHEMA_PATH] = "path",       [SCHEMA_CPUS] = "cpu-list",   [SCHEMA_USER] = "user",
+	[SCHEMA_GROUP] = "group",     [SCHEMA_ORDER] = "cpu-order", [SCHEMA_MAC] = "mac-address",
+	[SCHEMA_VLANS] = "vlan-list",
 };
 _Static_assert(ARRAY_LEN(type_names) == SCHEMA_TYPE_MAX_, "a name for each type");
 
 const char *schema_type_name(enum schema_type type)
 {
 	return type_names[type];
+}
+
+const struct schema_table *schema_table(unsigned idx)
+{
+	static const struct schema_table *const tables[] = {
+		&schema_daemon, &schema_disk, &schema_switch, &schema_port, &schema_uplink,
+	};
+
+	return idx < ARRAY_LEN(tables) ? tables[idx] : NULL;
 }
 
 int schema_find(const struct schema_table *table, const char *key)
@@ -169,6 +179,12 @@ void schema_allowed_text(const struct schema_row *row, char *buf, size_t size)
 	case SCHEMA_USER:
 	case SCHEMA_GROUP:
 		snprintf(buf, size, "a name or a number");
+		break;
+	case SCHEMA_MAC:
+		snprintf(buf, size, "a unicast address such as 52:54:00:12:34:56");
+		break;
+	case SCHEMA_VLANS:
+		snprintf(buf, size, "VLANs and ranges from 0 to 4094 such as 10,20-30");
 		break;
 	case SCHEMA_TYPE_MAX_:
 		CHECK(false);

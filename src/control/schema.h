@@ -32,6 +32,8 @@ enum schema_type {
 	SCHEMA_ORDER,  /* char *; max bytes; a CPU list in an order that means something */
 	SCHEMA_USER,   /* uid_t */
 	SCHEMA_GROUP,  /* gid_t */
+	SCHEMA_MAC,    /* uint8_t[6], a unicast address; zeroes: none */
+	SCHEMA_VLANS,  /* char *; max bytes; as netaddr_parse_vlans() takes it */
 	SCHEMA_TYPE_MAX_,
 };
 
@@ -56,13 +58,21 @@ struct schema_row {
 
 struct schema_table {
 	const char *name;   /* "daemon", "disks" */
+	const char *noun;   /* of one: "daemon", "disk" */
 	const char *prefix; /* of keys in texts for people: "daemon.", "disks[]." */
+	size_t object_bytes;
 	const struct schema_row *rows;
 	unsigned row_cnt;
 };
 
 extern const struct schema_table schema_daemon;
 extern const struct schema_table schema_disk;
+extern const struct schema_table schema_switch;
+extern const struct schema_table schema_port;
+extern const struct schema_table schema_uplink;
+
+/* All of them, in the order in which they are described; NULL beyond the last. */
+const struct schema_table *schema_table(unsigned idx);
 
 /* Index of the row, or -1. */
 int schema_find(const struct schema_table *table, const char *key);

@@ -8,6 +8,7 @@
 #include "base/cpuset.h"
 #include "control/config.h"
 #include "control/json_text.h"
+#include "control/netaddr.h"
 #include "control/schema.h"
 
 #define CPUS_TEXT_BYTES 2048
@@ -24,6 +25,16 @@ static json_t *cpus_json(const cpu_set_t *cpus)
 	if (CPU_COUNT(cpus) == 0)
 		return json_null();
 	cpuset_format(cpus, text, sizeof(text));
+	return json_string(text);
+}
+
+static json_t *mac_json(const uint8_t *mac)
+{
+	char text[NETADDR_MAC_TEXT_BYTES];
+
+	if (!netaddr_is_unicast(mac))
+		return json_null();
+	netaddr_format_mac(mac, text);
 	return json_string(text);
 }
 
@@ -56,6 +67,9 @@ static json_t *value_json(const struct schema_row *row, const void *member)
 		return json_string(row->choice(*(const unsigned *)member));
 	case SCHEMA_CPUS:
 		return cpus_json(member);
+	case SCHEMA_MAC:
+		return mac_json(member);
+	case SCHEMA_VLANS:
 	case SCHEMA_NAME:
 	case SCHEMA_TEXT:
 	case SCHEMA_PATH:

@@ -16,8 +16,6 @@
 #define HELP_INDENT 6
 #define ALLOWED_BYTES 96
 
-static const struct schema_table *const tables[] = {&schema_daemon, &schema_disk};
-
 void schema_print_wrapped(FILE *out, const char *text, unsigned indent)
 {
 	unsigned column = 0;
@@ -48,7 +46,8 @@ static const char *value_word(const struct schema_row *row)
 		[SCHEMA_FD] = "NUMBER",   [SCHEMA_SIZE] = "SIZE",  [SCHEMA_MODE] = "MODE",
 		[SCHEMA_CHOICE] = "WORD", [SCHEMA_NAME] = "NAME",  [SCHEMA_TEXT] = "TEXT",
 		[SCHEMA_PATH] = "PATH",   [SCHEMA_CPUS] = "CPUS",  [SCHEMA_USER] = "USER",
-		[SCHEMA_GROUP] = "GROUP", [SCHEMA_ORDER] = "CPUS",
+		[SCHEMA_GROUP] = "GROUP", [SCHEMA_ORDER] = "CPUS", [SCHEMA_MAC] = "MAC",
+		[SCHEMA_VLANS] = "VLANS",
 	};
 	_Static_assert(ARRAY_LEN(words) == SCHEMA_TYPE_MAX_, "a word for each type");
 
@@ -81,14 +80,15 @@ void schema_print_keys(FILE *out, const struct schema_table *table)
 
 void schema_print_text(FILE *out)
 {
+	const struct schema_table *table;
 	char allowed[ALLOWED_BYTES];
 
-	for (unsigned t = 0; t < ARRAY_LEN(tables); t++) {
-		for (unsigned i = 0; i < tables[t]->row_cnt; i++) {
-			const struct schema_row *row = &tables[t]->rows[i];
+	for (unsigned t = 0; (table = schema_table(t)); t++) {
+		for (unsigned i = 0; i < table->row_cnt; i++) {
+			const struct schema_row *row = &table->rows[i];
 
 			schema_allowed_text(row, allowed, sizeof(allowed));
-			fprintf(out, "%s%s (%s)\n", tables[t]->prefix, row->key,
+			fprintf(out, "%s%s (%s)\n", table->prefix, row->key,
 				schema_type_name(row->type));
 			schema_print_wrapped(out, row->help, HELP_INDENT);
 			fprintf(out, "%*sAllowed: %s.\n", HELP_INDENT, "", allowed);
@@ -150,14 +150,15 @@ static json_t *row_json(const struct schema_row *row)
 
 json_t *schema_json(void)
 {
+	const struct schema_table *table;
 	json_t *root = json_object();
 
-	for (unsigned t = 0; t < ARRAY_LEN(tables); t++) {
+	for (unsigned t = 0; (table = schema_table(t)); t++) {
 		json_t *rows = json_array();
 
-		for (unsigned i = 0; i < tables[t]->row_cnt; i++)
-			json_array_append_new(rows, row_json(&tables[t]->rows[i]));
-		json_object_set_new(root, tables[t]->name, rows);
+		for (unsigned i = 0; i < table->row_cnt; i++)
+			json_array_append_new(rows, row_json(&table->rows[i]));
+		json_object_set_new(root, table->name, rows);
 	}
 	return root;
 }

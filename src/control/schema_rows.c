@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rows of the schema: every key that this daemon knows. Data only.
+ * The rows of the schema: the keys of the daemon and of disks. Data only; switches, ports and
+ * uplinks are in schema_rows_net.c.
  * A key stands here when it does something; what does nothing yet is refused as unknown.
  */
-#include "control/schema.h"
-
 #include <limits.h>
-#include <sys/un.h>
 
 #include "base/log.h"
-#include "control/config.h"
+#include "control/schema_rows_priv.h"
 #include "device/device.h"
 #include "worker/placement.h"
 
 #define SIZE_MAX_BYTES (1ull << 60)
-#define SOCKET_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 #define BACKEND_FILE (1u << STORAGE_BACKEND_FILE)
 #define BACKEND_FLASH (1u << STORAGE_BACKEND_FLASH)
@@ -30,17 +27,17 @@ static const char *choice_cache(unsigned idx)
 	return idx < STORAGE_CACHE_MAX_ ? storage_cache_name((enum storage_cache)idx) : NULL;
 }
 
-static const char *choice_poll(unsigned idx)
+const char *schema_choice_poll(unsigned idx)
 {
 	return idx < POLL_MODE_MAX_ ? poll_mode_name((enum poll_mode)idx) : NULL;
 }
 
-static const char *choice_coalesce(unsigned idx)
+const char *schema_choice_coalesce(unsigned idx)
 {
 	return coalesce_mode_name((enum coalesce_mode)idx);
 }
 
-static const char *choice_placement(unsigned idx)
+const char *schema_choice_placement(unsigned idx)
 {
 	return placement_mode_name((enum placement_mode)idx);
 }
@@ -55,12 +52,7 @@ static const char *choice_format(unsigned idx)
 	return idx == CONFIG_FORMAT_RAW ? "raw" : NULL;
 }
 
-#define COALESCE_PACKETS_MAX 1024
-#define COALESCE_USECS_MAX 10000
-/* Of `vcpus`: numbers of four digits for each of worker/vcpus.h's VCPUS_MAX, and commas. */
-#define VCPUS_BYTES_MAX 5119
-
-#define DAEMON(member) (uint32_t) offsetof(struct config_daemon, member)
+#define DAEMON(member) SCHEMA_OFFSET(config_daemon, member)
 
 static const struct schema_row daemon_rows[] = {
 	{.key = "workers",
@@ -71,7 +63,7 @@ static const struct schema_row daemon_rows[] = {
 	{.key = "poll",
 	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
-	 .choice = choice_poll,
+	 .choice = schema_choice_poll,
 	 .value = "adaptive",
 	 .offset = DAEMON(poll),
 	 .help = "How a worker waits for a guest. With adaptive it polls for a while after the "
@@ -89,7 +81,7 @@ static const struct schema_row daemon_rows[] = {
 	 .type = SCHEMA_INT,
 	 .value = "200",
 	 .min = 0,
-	 .max = 1000000,
+	 .max = POLL_US_MAX,
 	 .offset = DAEMON(poll_max_us),
 	 .help = "The longest that poll=adaptive polls a queue that has nothing to do, in "
 		 "microseconds; how long it does within that it learns from each queue's gaps. "
@@ -97,7 +89,7 @@ static const struct schema_row daemon_rows[] = {
 	{.key = "placement",
 	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
-	 .choice = choice_placement,
+	 .choice = schema_choice_placement,
 	 .value = "auto",
 	 .offset = DAEMON(placement),
 	 .help = "Which worker serves a queue. With auto the one that is nearest to the virtual "
@@ -116,7 +108,7 @@ static const struct schema_row daemon_rows[] = {
 	{.key = "coalesce.mode",
 	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
-	 .choice = choice_coalesce,
+	 .choice = schema_choice_coalesce,
 	 .value = "off",
 	 .offset = DAEMON(coalesce.mode),
 	 .help = "When a guest that wants notifications gets one for completed requests: with off "
@@ -148,7 +140,7 @@ static const struct schema_row daemon_rows[] = {
 	 .max = SOCKET_PATH_BYTES_MAX,
 	 .offset = DAEMON(api_path),
 	 .help = "Answer the HTTP API, which pario uses, on this UNIX socket. With it the daemon "
-		 "may start without a disk."},
+		 "may start without a disk or port."},
 	{.key = "log-level",
 	 .runtime = true,
 	 .type = SCHEMA_CHOICE,
@@ -158,16 +150,10 @@ static const struct schema_row daemon_rows[] = {
 	 .help = "Which lines reach the log on standard error: this level and those before it."},
 };
 
-#define DISK(member) (uint32_t) offsetof(struct config_disk, member)
+#define DISK(member) SCHEMA_OFFSET(config_disk, member)
 
 static const struct schema_row disk_rows[] = {
-	{.key = "name",
-	 .type = SCHEMA_NAME,
-	 .value_in_words = "none: every disk needs one",
-	 .max = 64,
-	 .offset = DISK(name),
-	 .help = "The disk's name in logs and errors; no two disks share one, and none is daemon, "
-		 "which is what pario calls the daemon itself."},
+	SCHEMA_NAME_ROW(config_disk, "disk"),
 	{.key = "backend",
 	 .type = SCHEMA_CHOICE,
 	 .choice = choice_backend,
@@ -280,140 +266,11 @@ static const struct schema_row disk_rows[] = {
 	 .value = "true",
 	 .offset = DISK(discard),
 	 .help = "Offer discard and write-zeroes to the guest, which give space back to the host."},
-	{.key = "socket",
-	 .type = SCHEMA_PATH,
-	 .value_in_words = "none: exactly one of socket, connect and fd is needed",
-	 .max = SOCKET_PATH_BYTES_MAX,
-	 .offset = DISK(socket_path),
-	 .help = "Listen for a front end on this UNIX socket; a stale one is replaced."},
-	{.key = "connect",
-	 .type = SCHEMA_PATH,
-	 .value_in_words = "none",
-	 .max = SOCKET_PATH_BYTES_MAX,
-	 .offset = DISK(connect_path),
-	 .help = "Connect to a front end that listens on this UNIX socket; retried until it is "
-		 "there."},
-	{.key = "fd",
-	 .type = SCHEMA_FD,
-	 .value_in_words = "none",
-	 .min = 3,
-	 .max = INT_MAX,
-	 .offset = DISK(fd),
-	 .help = "Use this inherited descriptor: a UNIX socket that listens or is connected."},
-	{.key = "socket-mode",
-	 .type = SCHEMA_MODE,
-	 .value = "0600",
-	 .min = 1,
-	 .max = 0777,
-	 .only_with = "socket",
-	 .offset = DISK(socket_mode),
-	 .help = "Permissions of the socket file, octal."},
-	{.key = "socket-owner",
-	 .type = SCHEMA_USER,
-	 .value_in_words = "the daemon's user",
-	 .only_with = "socket",
-	 .offset = DISK(socket_owner),
-	 .help = "Owner of the socket file: a user's name or number."},
-	{.key = "socket-group",
-	 .type = SCHEMA_GROUP,
-	 .value_in_words = "the daemon's group",
-	 .only_with = "socket",
-	 .offset = DISK(socket_group),
-	 .help = "Group of the socket file: a group's name or number."},
-	{.key = "any-memory",
-	 .type = SCHEMA_BOOL,
-	 .value = "false",
-	 .offset = DISK(any_memory),
-	 .help = "Accept guest memory on any file system. Otherwise it must be memfd, tmpfs or "
-		 "hugetlbfs, because another could make a worker wait."},
-	{.key = "features.packed",
-	 .type = SCHEMA_BOOL,
-	 .value = "true",
-	 .offset = DISK(features.packed),
-	 .help = "Offer packed virtqueues beside split ones."},
-	{.key = "features.in-order",
-	 .type = SCHEMA_BOOL,
-	 .value = "false",
-	 .offset = DISK(features.in_order),
-	 .help = "Offer completion in the order of submission. A slow request then holds up those "
-		 "behind it."},
-	{.key = "features.event-idx",
-	 .type = SCHEMA_BOOL,
-	 .value = "true",
-	 .offset = DISK(features.event_idx),
-	 .help = "Offer notification by index, which saves notifications."},
-	{.key = "features.indirect",
-	 .type = SCHEMA_BOOL,
-	 .value = "true",
-	 .offset = DISK(features.indirect),
-	 .help = "Offer indirect descriptors, so that a request takes one ring entry."},
-	{.key = "workers",
-	 .runtime = true,
-	 .type = SCHEMA_CPUS,
-	 .value_in_words = "the daemon's",
-	 .offset = DISK(workers),
-	 .help = "CPUs of the workers that serve this disk, among the daemon's."},
-	{.key = "poll",
-	 .runtime = true,
-	 .type = SCHEMA_CHOICE,
-	 .choice = choice_poll,
-	 .value_in_words = "the daemon's",
-	 .offset = DISK(poll),
-	 .help = "As the daemon's key, for this disk."},
-	{.key = "poll-max-us",
-	 .runtime = true,
-	 .type = SCHEMA_INT,
-	 .value_in_words = "the daemon's",
-	 .min = 0,
-	 .max = 1000000,
-	 .offset = DISK(poll_max_us),
-	 .help = "As the daemon's key, for this disk."},
-	{.key = "placement",
-	 .runtime = true,
-	 .type = SCHEMA_CHOICE,
-	 .choice = choice_placement,
-	 .value_in_words = "the daemon's",
-	 .offset = DISK(placement),
-	 .help = "As the daemon's key, for this disk."},
-	{.key = "vcpus",
-	 .runtime = true,
-	 .type = SCHEMA_ORDER,
-	 .value_in_words = "found among the front end's threads, where that can be",
-	 .max = VCPUS_BYTES_MAX,
-	 .offset = DISK(vcpus),
-	 .help = "The host's CPUs on which the guest's virtual CPUs run, in the order of virtual "
-		 "CPUs: with 4-7 virtual CPU 0 is on CPU 4. For placement=auto, where the threads "
-		 "of the front end cannot be found."},
-	{.key = "siblings",
-	 .runtime = true,
-	 .type = SCHEMA_BOOL,
-	 .value = "false",
-	 .offset = DISK(siblings),
-	 .help = "With placement=auto a worker may serve a queue from the other hyperthread of the "
-		 "core whose virtual CPU drives it."},
-	{.key = "coalesce.mode",
-	 .runtime = true,
-	 .type = SCHEMA_CHOICE,
-	 .choice = choice_coalesce,
-	 .value_in_words = "the daemon's",
-	 .offset = DISK(coalesce.mode),
-	 .help = "As the daemon's key, for this disk."},
-	{.key = "coalesce.packets",
-	 .runtime = true,
-	 .type = SCHEMA_INT,
-	 .value_in_words = "the daemon's",
-	 .min = 1,
-	 .max = COALESCE_PACKETS_MAX,
-	 .offset = DISK(coalesce.packets),
-	 .help = "As the daemon's key, for this disk."},
-	{.key = "coalesce.usecs",
-	 .runtime = true,
-	 .type = SCHEMA_INT,
-	 .value_in_words = "the daemon's",
-	 .min = 1,
-	 .max = COALESCE_USECS_MAX,
-	 .offset = DISK(coalesce.usecs),
-	 .help = "As the daemon's key, for this disk."},
+	SCHEMA_SOCKET_ROWS(config_disk),
+	SCHEMA_RING_ROWS(config_disk, "false",
+			 "Offer completion in the order of submission. A slow request then holds "
+			 "up those behind it."),
+	SCHEMA_SERVICE_ROWS(config_disk, "disk"),
 	{.key = "rq-affinity",
 	 .runtime = true,
 	 .type = SCHEMA_INT,
@@ -431,6 +288,8 @@ _Static_assert(ARRAY_LEN(disk_rows) <= CONFIG_KEYS_MAX, "a bit of `given` for ea
 
 const struct schema_table schema_daemon = {
 	.name = "daemon",
+	.noun = "daemon",
+	.object_bytes = sizeof(struct config_daemon),
 	.prefix = "daemon.",
 	.rows = daemon_rows,
 	.row_cnt = ARRAY_LEN(daemon_rows),
@@ -438,6 +297,8 @@ const struct schema_table schema_daemon = {
 
 const struct schema_table schema_disk = {
 	.name = "disks",
+	.noun = "disk",
+	.object_bytes = sizeof(struct config_disk),
 	.prefix = "disks[].",
 	.rows = disk_rows,
 	.row_cnt = ARRAY_LEN(disk_rows),

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/cpuset.h"
 #include "base/overflow.h"
+#include "control/netaddr.h"
 #include "storage/storage.h"
 
 #define SECTOR_BYTES 512
@@ -278,6 +279,30 @@ static int parse_cpu_order(const struct schema_row *row, const char *text, char 
 	return rc ? rc : parse_string(row, text, value, err);
 }
 
+static int parse_mac(const struct schema_row *row, const char *text, uint8_t *value,
+		     struct err *err)
+{
+	uint8_t mac[NETADDR_MAC_BYTES];
+
+	if (!netaddr_parse_mac(text, mac))
+		return refuse_value(row, err, text, "is no MAC address");
+	if (!netaddr_is_unicast(mac))
+		return refuse_value(row, err, text, "is the address of no single station");
+	memcpy(value, mac, sizeof(mac));
+	return 0;
+}
+
+/* Kept as text, which is shorter than the set. */
+static int parse_vlans(const struct schema_row *row, const char *text, char **value,
+		       struct err *err)
+{
+	uint64_t vlans[NETADDR_VLAN_WORDS];
+
+	if (!netaddr_parse_vlans(text, vlans))
+		return refuse_value(row, err, text, "is no list of VLANs");
+	return parse_string(row, text, value, err);
+}
+
 static void *member(const struct schema_row *row, void *object)
 {
 	return (char *)object + row->offset;
@@ -310,6 +335,10 @@ int schema_set(const struct schema_row *row, void *object, const char *text, str
 	case SCHEMA_USER:
 	case SCHEMA_GROUP:
 		return parse_id(row, text, member(row, object), err);
+	case SCHEMA_MAC:
+		return parse_mac(row, text, member(row, object), err);
+	case SCHEMA_VLANS:
+		return parse_vlans(row, text, member(row, object), err);
 	case SCHEMA_TYPE_MAX_:
 		break;
 	}
@@ -331,7 +360,10 @@ static size_t member_bytes(const struct schema_row *row)
 	case SCHEMA_TEXT:
 	case SCHEMA_PATH:
 	case SCHEMA_ORDER:
+	case SCHEMA_VLANS:
 		return 0;
+	case SCHEMA_MAC:
+		return NETADDR_MAC_BYTES;
 	default:
 		return sizeof(uint32_t);
 	}

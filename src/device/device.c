@@ -13,6 +13,9 @@
 
 #include "base/check.h"
 
+/* A packed ring that was never served: both indices 0, both wrap counters 1. */
+#define PACKED_BASE_FRESH 0x80008000u
+
 int device_init(struct device *device, const struct device_ops *ops,
 		const struct device_setup *setup, struct err *err)
 {
@@ -221,6 +224,16 @@ uint32_t device_queue_base(const struct device *device, unsigned idx)
 
 	queue = idx < device->queue_max ? device_queue_get(device, idx) : NULL;
 	return queue ? queue->base : 0;
+}
+
+bool device_queue_starts_fresh(const struct device *device, unsigned idx)
+{
+	const uint32_t base = device_queue_base(device, idx);
+
+	/* Some front ends say 0 of a new packed ring, too, or half of what is right. */
+	if (!device_has_feature(device->acked, DEVICE_F_RING_PACKED))
+		return base == 0;
+	return base == 0 || base == PACKED_BASE_FRESH || base == (PACKED_BASE_FRESH & 0xffff);
 }
 
 struct worker *device_queue_worker(const struct device *device, unsigned idx)

@@ -165,6 +165,7 @@ enum queue_waiting {
 	QUEUE_WAITING_DRAIN,  /* nothing is fetched any more */
 	QUEUE_WAITING_MEMORY, /* chains parsed under the old memory */
 	QUEUE_WAITING_QUIET,  /* as DRAIN, to be disabled */
+	QUEUE_WAITING_KICK,   /* then for the kick fd to tell of former kicks */
 };
 
 /* Table "queue"; the rest of it is struct device_queue's starts and moves. */
@@ -331,6 +332,9 @@ uint64_t device_queue_next_deadline(struct poller *poller);
 void device_queue_kicked(struct poller *poller);
 /* A change arrives. */
 void device_queue_change_on_worker(struct worker *worker, struct worker_call *call);
+
+/* device.c; control. Did it start with a ring that nobody had served before? */
+bool device_queue_starts_fresh(const struct device *device, unsigned idx);
 
 /* view.c; control. Tables (DEVICE_TABLES_MAX at most) of devices with these ops; how many. */
 unsigned device_tables_init(const struct device_ops *ops, struct stat_table *tables);

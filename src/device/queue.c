@@ -20,8 +20,10 @@
  *    may disable a queue and then free its memory without another word, so one that was disabled
  *    is quiet: when that is acknowledged nothing is in flight, kicks are armed, and the ring is
  *    looked at only after a kick, whatever the mode, until the model finds nothing more. The kick
- *    fd is watched anew, and is never read: if it tells of kicks before that, its first event is
- *    an old one and not followed. A queue without a kick fd is left alone. Moves do not touch it.
+ *    fd is watched anew, and is never read: if there were kicks its first event tells of those. It
+ *    is not followed, and waited for before the acknowledgement, so that later ones stand out (a
+ *    move does not wait: a kick may get lost then, and the next one counts for it). A queue
+ *    without a kick fd is left alone. Moves do not touch the ring.
  */
 #include <errno.h>
 #include <poll.h>
@@ -63,13 +65,23 @@ static bool kick_is_pending(const struct device_queue *queue)
 	return queue->kick_fd >= 0 && poll(&kick, 1, 0) > 0 && kick.revents & POLLIN;
 }
 
-/* What is true of a queue that comes, or becomes quiet: its kick fd is about to be watched anew. */
+/* What is true of a queue that comes, or becomes quiet. */
 static void init_quiet(struct device_queue *queue, bool kicked)
 {
 	queue->kicked = kicked;
-	queue->kick_is_old = queue->quiet && kick_is_pending(queue);
+	queue->kick_is_old = false;
 	queue->kick_lost = false;
 	queue->quiet_fetched = virtqueue_stats(queue->vq)->fetched;
+}
+
+/* The kick fd is watched anew. True: an event about former kicks will come. */
+static bool watch_quiet(struct device_queue *queue)
+{
+	bool armed = worker_poller_arm_kick(&queue->poller);
+
+	/* After that: a front end that reads the descriptor cannot make us wait for nothing. */
+	queue->kick_is_old = kick_is_pending(queue);
+	return armed && queue->kick_is_old;
 }
 
 static int come_on_worker(struct device_queue *queue, struct worker *worker,
@@ -109,6 +121,9 @@ static int come_on_worker(struct device_queue *queue, struct worker *worker,
 		device->ops->queue_close_on_worker(queue);
 		return status;
 	}
+	/* One that starts looks at its ring anyhow. */
+	if (queue->quiet && !starts)
+		(void)watch_quiet(queue);
 	/* Whoever served the ring before us may owe the driver a call. */
 	virtqueue_notify(queue->vq);
 	return 0;
@@ -137,16 +152,20 @@ static void leave_on_worker(struct device_queue *queue, struct worker *worker,
 	acknowledge(change, 0);
 }
 
-static void become_quiet(struct device_queue *queue, const struct device_tuning *tuning)
+/* True: see watch_quiet(). */
+static bool become_quiet(struct device_queue *queue, const struct device_tuning *tuning)
 {
 	virtqueue_notify(queue->vq);
 	queue->quiet = true;
 	init_quiet(queue, false);
 	worker_poller_set_mode(&queue->poller, POLL_MODE_NEVER, tuning->poll_max_ns);
-	if (worker_poller_set_kick(&queue->poller, queue->kick_fd))
-		queue->kick_lost = true;
 	/* What is there already is looked at with the next kick, or when it is enabled. */
 	(void)virtqueue_arm(queue->vq);
+	if (worker_poller_set_kick(&queue->poller, queue->kick_fd)) {
+		queue->kick_lost = true;
+		return false;
+	}
+	return watch_quiet(queue);
 }
 
 void device_queue_settle_on_worker(struct device_queue *queue)
@@ -159,8 +178,11 @@ void device_queue_settle_on_worker(struct device_queue *queue)
 	} else if (queue->waiting == QUEUE_WAITING_DRAIN && !virtqueue_in_flight(queue->vq)) {
 		stop_on_worker(queue, change);
 	} else if (queue->waiting == QUEUE_WAITING_QUIET && !virtqueue_in_flight(queue->vq)) {
+		if (become_quiet(queue, &change->tuning)) {
+			queue->waiting = QUEUE_WAITING_KICK;
+			return;
+		}
 		queue->waiting = QUEUE_WAITING_NOTHING;
-		become_quiet(queue, &change->tuning);
 		acknowledge(change, 0);
 	}
 }
@@ -309,8 +331,13 @@ void device_queue_kicked(struct poller *poller)
 	stat_inc(&virtqueue_stats_mutable(queue->vq)->kicks);
 	if (likely(!queue->quiet))
 		return;
-	if (queue->kick_is_old)
-		queue->kick_is_old = false;
-	else
+	if (!queue->kick_is_old) {
 		queue->kicked = true;
+		return;
+	}
+	queue->kick_is_old = false;
+	if (queue->waiting == QUEUE_WAITING_KICK) {
+		queue->waiting = QUEUE_WAITING_NOTHING;
+		acknowledge(queue->draining, 0);
+	}
 }

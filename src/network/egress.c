@@ -5,6 +5,7 @@
  */
 #include "base/check.h"
 #include "base/ordering.h"
+#include "network/capture.h"
 #include "network/netport_priv.h"
 
 /* The queue is this worker's, and the frames have a reference for it. */
@@ -29,21 +30,44 @@ static void replica_count_out(struct netport_replica *to, struct frame *const *f
 	stat_add(&to->stats.out_bytes, bytes);
 }
 
+COLD void netport_show_drop(struct netport *port, struct exchange *exchange,
+			    const struct frame *frame, enum netport_drop why)
+{
+	struct capture_ring *capture = netport_on(port, exchange)->capture;
+
+	if (capture)
+		capture_drop(capture, frame, CAPTURE_OUT, why, worker_now_ns(exchange->worker));
+}
+
+/* Of no use to the port: cnt frames are dropped. */
+static COLD void replica_drop_out(struct netport_replica *to, uint64_t *counter,
+				  enum netport_drop why, struct frame *const *frames, unsigned cnt,
+				  uint64_t now_ns)
+{
+	stat_add(counter, cnt);
+	for (unsigned i = 0; i < cnt && to->capture; i++)
+		capture_drop(to->capture, frames[i], CAPTURE_OUT, why, now_ns);
+}
+
 /* To another worker. */
 static void give_away(struct netport_replica *to, struct exchange *exchange, unsigned owner,
-		      unsigned queue_idx, enum ring_kind kind, struct frame *const *frames,
-		      unsigned cnt)
+		      unsigned queue_idx, struct frame *const *frames, unsigned cnt,
+		      uint64_t now_ns)
 {
 	unsigned pushed;
 
 	if (unlikely(owner == NETPORT_OWNER_NONE)) {
-		stat_add(&to->stats.drop_no_queue, cnt);
+		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
+				 now_ns);
 		return;
 	}
-	pushed = exchange_push(exchange, owner, to->id, queue_idx, kind, frames, cnt);
+	pushed = exchange_push(exchange, owner, to->id, queue_idx, RING_FRAME, frames, cnt);
 	replica_count_out(to, frames, pushed);
+	if (unlikely(to->capture))
+		capture_out(to->capture, frames, pushed, now_ns);
 	if (unlikely(pushed < cnt))
-		stat_add(&to->stats.drop_inbox_full, cnt - pushed);
+		replica_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL,
+				 frames + pushed, cnt - pushed, now_ns);
 }
 
 static inline void give_queue(struct netport_replica *to, struct exchange *exchange,
@@ -56,7 +80,7 @@ static inline void give_queue(struct netport_replica *to, struct exchange *excha
 
 	if (unlikely(!queue) || owner != exchange->idx) {
 		give_away(to, exchange, owner == exchange->idx ? NETPORT_OWNER_NONE : owner,
-			  queue_idx, RING_FRAME, frames, cnt);
+			  queue_idx, frames, cnt, now_ns);
 		return;
 	}
 	for (unsigned i = 0; i < cnt; i++) {
@@ -65,6 +89,8 @@ static inline void give_queue(struct netport_replica *to, struct exchange *excha
 	}
 	stat_add(&to->stats.out_frames, cnt);
 	stat_add(&to->stats.out_bytes, bytes);
+	if (unlikely(to->capture))
+		capture_out(to->capture, frames, cnt, now_ns);
 	queue_deliver(queue, exchange, frames, cnt, now_ns);
 }
 
@@ -121,7 +147,8 @@ void netport_give(struct netport_replica *to, struct exchange *exchange,
 	const uint64_t usable = load_acquire(&to->port->open) & load_relaxed(&to->port->receivers);
 
 	if (unlikely(usable == 0))
-		stat_add(&to->stats.drop_no_queue, cnt);
+		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
+				 now_ns);
 	else if (likely((usable & (usable - 1)) == 0))
 		give_queue(to, exchange, (unsigned)__builtin_ctzll(usable), frames, cnt, now_ns);
 	else
@@ -143,17 +170,19 @@ void netport_give_again(struct exchange *exchange, struct frame *frame, uint32_t
 		frame->refs++;
 		queue_deliver(queue, exchange, &frame, 1, now_ns);
 	} else if (owner == exchange->idx || owner == NETPORT_OWNER_NONE) {
-		stat_inc(&to->stats.drop_no_queue);
+		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, &frame, 1,
+				 now_ns);
 	} else if (exchange_push(exchange, owner, port_id, queue_idx, RING_FRAME_AGAIN, &frame,
 				 1) == 0) {
-		stat_inc(&to->stats.drop_inbox_full);
+		replica_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL, &frame, 1,
+				 now_ns);
 	}
 }
 
 /* The queue is not here. */
 static COLD void receive_elsewhere(struct exchange *exchange, struct netport_replica *to,
 				   const struct ring_entry *entry, struct frame *const *frames,
-				   unsigned cnt)
+				   unsigned cnt, uint64_t now_ns)
 {
 	const unsigned owner = to ? load_relaxed(&to->port->owners[entry->queue_idx])
 				  : NETPORT_OWNER_NONE;
@@ -164,7 +193,8 @@ static COLD void receive_elsewhere(struct exchange *exchange, struct netport_rep
 			continue;
 		}
 		if (to)
-			stat_inc(&to->stats.drop_no_queue);
+			replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE,
+					 &frames[i], 1, now_ns);
 		exchange_put_away(exchange, frames[i]);
 	}
 }
@@ -178,5 +208,5 @@ void netport_receive(struct exchange *exchange, const struct ring_entry *entry,
 	if (likely(queue))
 		queue_deliver(queue, exchange, frames, cnt, now_ns);
 	else
-		receive_elsewhere(exchange, to, entry, frames, cnt);
+		receive_elsewhere(exchange, to, entry, frames, cnt, now_ns);
 }

@@ -227,13 +227,13 @@ int fabric_new(const struct fabric_options *options, struct evloop *control, str
 {
 	struct fabric *fabric;
 
+	(void)control; /* workers know it */
 	if (options->worker_cnt == 0 || options->worker_cnt >= NETPORT_OWNER_NONE)
 		return err_set(err, EINVAL, "a network needs 1 to %u workers, not %u",
 			       NETPORT_OWNER_NONE - 1, options->worker_cnt);
 	fabric = calloc(1, sizeof(*fabric));
 	if (!fabric)
 		return err_set(err, ENOMEM, "no memory for the network");
-	fabric->control = control;
 	fabric->worker_cnt = options->worker_cnt;
 	fabric->poll_mode = options->poll_mode;
 	fabric->poll_max_ns = options->poll_max_ns;

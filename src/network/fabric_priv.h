@@ -87,7 +87,6 @@ struct fabric_place {
 
 /* Control only, but for what is constant. */
 struct fabric {
-	struct evloop *control;
 	unsigned worker_cnt;
 	struct exchange **exchanges;
 	struct ring *rings; /* inboxes, then return rings: [from * worker_cnt + to] */

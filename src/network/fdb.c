@@ -160,7 +160,6 @@ static enum fdb_learnt fdb_add(struct fdb *fdb, struct fdb_entry *entry, uint64_
 	*entry = (struct fdb_entry){.key = key, .port = port};
 	port->cnt++;
 	fdb->cnt++;
-	fdb->generation++;
 	return FDB_NEW;
 }
 
@@ -182,7 +181,6 @@ enum fdb_learnt fdb_learn(struct fdb *fdb, uint64_t key, struct fdb_port *port, 
 		learnt = fdb_move(fdb, entry, port);
 	} else if (fdb_is_old(fdb, entry, now_ns)) {
 		learnt = FDB_NEW;
-		fdb->generation++;
 	}
 	if (learnt == FDB_REFUSED)
 		return learnt;

@@ -13,8 +13,9 @@
  * 3. Locked entries are there until they are unlocked: they do not age, move, or count. One with
  *    FDB_VLAN_ANY stands for its address in every VLAN.
  * 4. `generation` changes whenever something that was found before may be found no more, or
- *    elsewhere, or that was not found may be. Caches of what was found, or not, are good while it
- * is the same, and of what was found not longer than the entry lives.
+ *    elsewhere. Caches of what was found are good while it is the same, and not longer than the
+ *    entry lives. Not when something is learnt: those who make up new addresses must not cost
+ *    others their caches.
  */
 #ifndef PARIO_NETWORK_FDB_H
 #define PARIO_NETWORK_FDB_H
@@ -53,7 +54,7 @@ struct fdb_options {
 struct fdb {
 	struct fdb_entry *entries;
 	uint32_t mask;
-	uint32_t generation; /* users raise it, too, when their own part of what is cached changes */
+	uint32_t generation; /* users raise it, too, if their part of what is cached changes */
 	uint32_t cnt;        /* learnt */
 	uint32_t locked_cnt;
 	uint32_t sweep; /* where fdb_sweep() goes on */
@@ -89,9 +90,9 @@ enum fdb_learnt {
 	FDB_REFUSED,   /* the table or the port has no room: nothing was changed */
 	FDB_IS_LOCKED, /* it belongs to another port for good */
 };
-/* *entry: where it is, unless refused or locked. */
+/* *out: where it is, unless refused or locked. */
 enum fdb_learnt fdb_learn(struct fdb *fdb, uint64_t key, struct fdb_port *port, uint64_t now_ns,
-			  struct fdb_entry **entry);
+			  struct fdb_entry **out);
 
 /* Takes the address for the port, out of whatever was learnt. False: another has it, or no room. */
 bool fdb_lock(struct fdb *fdb, uint64_t key, struct fdb_port *port);

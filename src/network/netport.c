@@ -155,6 +155,7 @@ static void netport_destroy(struct netport *port)
 {
 	free(port->join_round);
 	free(port->leave_round);
+	free(port->capture_round);
 	free(port);
 }
 
@@ -169,7 +170,8 @@ static struct netport *netport_alloc(struct fabric *fabric)
 	memset(port, 0, bytes);
 	port->join_round = fabric_round_new(fabric);
 	port->leave_round = fabric_round_new(fabric);
-	if (!port->join_round || !port->leave_round) {
+	port->capture_round = fabric_round_new(fabric);
+	if (!port->join_round || !port->leave_round || !port->capture_round) {
 		netport_destroy(port);
 		return NULL;
 	}
@@ -242,6 +244,7 @@ static void netport_left(void *arg)
 void netport_close(struct netport *port, void (*closed)(void *arg), void *arg)
 {
 	CHECK(load_relaxed(&port->open) == 0);
+	CHECK(!port->capture_join && !port->capture_rings);
 	port->closed = closed;
 	port->closed_arg = arg;
 	fabric_round_start(port->leave_round, netport_leave_on_worker, netport_left, port);
@@ -345,6 +348,33 @@ void netport_set_lock(struct netport *port, bool mac_lock, const uint8_t *mac, s
 
 	memcpy(change.mac, mac, sizeof(change.mac));
 	netport_change(&change);
+}
+
+static void capture_on_worker(struct exchange *exchange, void *arg)
+{
+	struct netport *port = arg;
+
+	netport_on(port, exchange)->capture =
+		port->capture_rings ? port->capture_rings[exchange->idx] : NULL;
+}
+
+static void capture_done(void *arg)
+{
+	struct netport *port = arg;
+	struct join *join = port->capture_join;
+
+	port->capture_join = NULL;
+	join_done(join, 0);
+}
+
+/* Needs no memory: what cannot be taken away could not be freed. */
+void netport_set_capture(struct netport *port, struct capture_ring *const *rings, struct join *join)
+{
+	CHECK(!port->capture_join);
+	join_add(join);
+	port->capture_join = join;
+	port->capture_rings = rings;
+	fabric_round_start(port->capture_round, capture_on_worker, capture_done, port);
 }
 
 /* --- queues; their owner --- */

@@ -46,7 +46,7 @@ struct netport_ops {
 	 */
 	void (*deliver)(struct netport_queue *queue, struct frame *const *frames, unsigned cnt,
 			uint64_t now_ns);
-	/* The end of the burst that deliver() was called in, once for each such queue: doorbells. */
+	/* The end of the burst that deliver() was called in, once for each such queue. */
 	void (*flush)(struct netport_queue *queue, uint64_t now_ns);
 };
 
@@ -82,6 +82,27 @@ struct netport_options {
 	bool mac_lock;
 	uint8_t mac[ETHER_MAC_BYTES];
 };
+
+/* Why a frame went no further: the drop_ counters of struct netport_stats, then the receiver's. */
+enum netport_drop {
+	NETPORT_DROP_NONE,
+	NETPORT_DROP_RUNT,
+	NETPORT_DROP_SPOOFED,
+	NETPORT_DROP_VLAN,
+	NETPORT_DROP_STORM,
+	NETPORT_DROP_HAIRPIN,
+	NETPORT_DROP_NO_PORT,
+	NETPORT_DROP_NO_QUEUE,
+	NETPORT_DROP_INBOX_FULL,
+	NETPORT_DROP_EGRESS_VLAN,
+	NETPORT_DROP_NO_BUFFER,    /* none came in time */
+	NETPORT_DROP_SMALL_BUFFER, /* it does not fit into those that are there */
+	NETPORT_DROP_OVER_MTU,
+	NETPORT_DROP_MAX_,
+};
+
+/* "spoofed source", ... as captures have it; NULL beyond. */
+const char *netport_drop_name(enum netport_drop drop);
 
 /* Counters of a port's way through the switch, summed over workers. "in": from the port. */
 struct netport_stats {
@@ -120,6 +141,14 @@ void netport_set_receivers(struct netport *port, unsigned cnt);
 struct join;
 void netport_set_vlans(struct netport *port, const struct netport_vlans *vlans, struct join *join);
 void netport_set_lock(struct netport *port, bool mac_lock, const uint8_t *mac, struct join *join);
+/*
+ * The replica of worker i gives frames to rings[i] from then on (capture.h), or to none if rings is
+ * NULL; one such change at a time. Array and rings are borrowed until others, or none, are there in
+ * their place. Cannot fail. A port has none when it is closed.
+ */
+struct capture_ring;
+void netport_set_capture(struct netport *port, struct capture_ring *const *rings,
+			 struct join *join);
 
 /* Worker, the owner of the queue. */
 
@@ -134,6 +163,13 @@ void netport_queue_close(struct netport_queue *queue);
  */
 void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
 		  unsigned cnt, uint64_t now_ns);
+
+/*
+ * Worker, of the exchange: the port drops a frame that one of its queues there was given. It is
+ * shown to a capture; counting is the caller's.
+ */
+void netport_show_drop(struct netport *port, struct exchange *exchange, const struct frame *frame,
+		       enum netport_drop why);
 
 /* How a receiver has to change the first bytes of a frame. */
 enum netport_tag_edit {

@@ -43,34 +43,40 @@ void netswitch_learnt(struct netswitch_replica *sw, struct worker *worker);
 
 #define NETPORT_NO_VLAN 0xffffu
 
+/*
+ * The first bytes of a frame that passed all checks, and its receiver. `rest` is all 8 bytes from
+ * the fifth of the source address on if there is a tag, else the 4 of the address.
+ */
+struct netport_way {
+	uint64_t first;
+	uint64_t rest;
+	struct netport_replica *to;
+	uint16_t vlan;
+	bool tagged;
+};
+#define NETPORT_WAYS 64
+/* No frame has it: its type is no tag. */
+#define NETPORT_WAY_NONE UINT64_MAX
+
 /* A port on one worker, which alone touches it once it has joined. */
 struct netport_replica {
-	/* All that a burst of one flow to one receiver looks at comes first. */
 	CACHE_ALIGNED struct netport *port;
 	struct netswitch_replica *sw;
-	/*
-	 * What the last frames looked up, good while the fdb's generation is the same and until
-	 * cache_until_ns. same_*: the first 12 bytes of an untagged frame from here that passed all
-	 * checks, and its receiver (NULL: none is known).
-	 */
-	uint64_t same_first;
-	uint32_t same_rest;
-	uint32_t cache_generation;
-	struct netport_replica *same_to;
+	/* What was looked up is good while the fdb's generation is this, and until then. */
 	uint64_t cache_until_ns;
+	struct capture_ring *capture; /* NULL: none runs */
+	uint32_t cache_generation;
 	uint32_t id;
+	uint64_t src_key; /* the last source that needs no learning */
+	uint64_t mac;
 	uint16_t untagged_vlan; /* of untagged frames; NETPORT_NO_VLAN: not carried */
 	bool mac_lock;
 	bool joined;
-
-	uint64_t src_key; /* the last source that needs no learning */
-	uint64_t dst_key; /* the last destination, and its receiver */
-	struct netport_replica *dst_to;
-	uint64_t mac;
 	uint64_t flood_next_ns; /* when the next flooded frame would be due at the rate allowed */
 	struct fdb_port addresses;
 	struct list_node member; /* of the switch */
 
+	struct netport_way ways[NETPORT_WAYS];
 	struct netport_stats stats CACHE_ALIGNED;
 	struct netport_queue *queues[NETPORT_QUEUES_MAX]; /* those of this worker */
 	struct netport_vlans vlans;
@@ -96,6 +102,9 @@ struct netport {
 	struct netport_options options;
 	struct fabric_round *join_round;
 	struct fabric_round *leave_round;
+	struct fabric_round *capture_round;
+	struct join *capture_join;                 /* not NULL: the round is under way */
+	struct capture_ring *const *capture_rings; /* what it gives to replicas; NULL: none */
 	void (*closed)(void *arg);
 	void *closed_arg;
 	struct netport_replica replicas[]; /* [worker_cnt] */

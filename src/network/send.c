@@ -5,19 +5,22 @@
  *
  * Theory of operation
  *
- * 1. The way of a burst of one flow: the first 12 bytes of each frame are those of the frame
- *    before, which passed all checks, and it is as untagged. Nothing is hashed, and all of it is
- *    given to the receiver with one call (burst_same). Every other frame goes through burst_one.
+ * 1. Frames whose first bytes (addresses, and the tag if there is one) are those of a frame that
+ *    passed all checks go its way, unchecked: of such ways a few are kept for each port
+ *    (burst_same). Every other frame goes through burst_one.
  * 2. Frames are gathered in runs to one receiver and given away at the end of the burst, or before
  *    a frame is flooded, so that none overtakes another.
- * 3. What was looked up is kept while the table's generation is the same and until the entries that
- *    it came from age, or have to be told to others again.
+ * 3. Ways are kept while the table's generation is the same and until the first of the entries that
+ *    they came from ages, or has to be told to others again. What a port may do is part of them:
+ *    whoever changes that forgets them (netport_forget_cached).
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/le.h"
+#include "network/capture.h"
 #include "network/netport_priv.h"
 
 #define MAC_MULTICAST 1u
@@ -75,17 +78,41 @@ static inline unsigned ether_vid(struct ether ether)
 
 void netport_forget_cached(struct netport_replica *replica)
 {
-	replica->same_to = NULL;
+	for (unsigned i = 0; i < NETPORT_WAYS; i++)
+		replica->ways[i].rest = NETPORT_WAY_NONE;
 	replica->src_key = FDB_KEY_NONE;
-	replica->dst_key = FDB_KEY_NONE;
 	replica->cache_until_ns = UINT64_MAX;
 	replica->cache_generation = replica->sw->fdb.generation;
 }
+
+/* What a frame has to have in common with another to go its way, besides `first`. */
+static inline uint64_t ether_rest(struct ether ether)
+{
+	return ether_is_tagged(ether) ? ether.rest : (uint32_t)ether.rest;
+}
+
+static inline struct netport_way *replica_way(struct netport_replica *from, struct ether ether)
+{
+	/* What tells neighbours apart is at the end of an address. */
+	const uint64_t mixed =
+		((ether.first >> 24) + ether_rest(ether) * 5) * 0x9e3779b97f4a7c15ull;
+
+	return &from->ways[mixed >> 58];
+}
+static_assert(NETPORT_WAYS == 1 << (64 - 58), "replica_way() takes the upper 6 bits");
 
 static inline void replica_cache_until(struct netport_replica *from, uint64_t until_ns)
 {
 	if (until_ns < from->cache_until_ns)
 		from->cache_until_ns = until_ns;
+}
+
+static COLD void burst_drop(const struct burst *burst, struct frame *frame, uint64_t *counter,
+			    enum netport_drop why)
+{
+	stat_inc(counter);
+	if (burst->from->capture)
+		capture_drop(burst->from->capture, frame, CAPTURE_IN, why, burst->now_ns);
 }
 
 /* --- runs --- */
@@ -163,7 +190,7 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 	unsigned cnt = 0;
 
 	if (!replica_may_flood(from, burst->now_ns)) {
-		stat_inc(&from->stats.drop_storm);
+		burst_drop(burst, frame, &from->stats.drop_storm, NETPORT_DROP_STORM);
 		return;
 	}
 	burst_give(burst);
@@ -178,10 +205,25 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 	if (cnt > 0)
 		stat_inc(&from->stats.flooded);
 	else
-		stat_inc(&from->stats.drop_no_port);
+		burst_drop(burst, frame, &from->stats.drop_no_port, NETPORT_DROP_NO_PORT);
 }
 
 /* --- learning --- */
+
+/* Are there two ports, and no more? */
+static bool netswitch_is_pair(const struct netswitch_replica *sw)
+{
+	const struct list_node *first = sw->members.next;
+
+	return first->next != &sw->members && first->next->next == &sw->members;
+}
+
+/* Of two ports, what nobody knew went to the other: that may be a way which is none any more. */
+static void netswitch_forget_pair(struct netswitch_replica *sw)
+{
+	if (netswitch_is_pair(sw))
+		sw->fdb.generation++;
+}
 
 static void replica_learn(struct netport_replica *from, struct exchange *exchange, uint64_t key,
 			  uint64_t now_ns)
@@ -191,6 +233,8 @@ static void replica_learn(struct netport_replica *from, struct exchange *exchang
 	enum fdb_learnt learnt = fdb_learn(&sw->fdb, key, &from->addresses, now_ns, &entry);
 	uint64_t until_ns = now_ns + LEARN_RETRY_NS;
 
+	if (learnt == FDB_NEW)
+		netswitch_forget_pair(sw);
 	if (sw->fdb.generation != from->cache_generation)
 		netport_forget_cached(from);
 	from->src_key = key;
@@ -221,12 +265,14 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 	if (!port || !netport_vlans_carry(&port->vlans, fdb_key_vlan(key)))
 		return;
 	learnt = fdb_learn(&port->sw->fdb, key, &port->addresses, now_ns, &entry);
-	if (learnt == FDB_REFUSED)
+	if (learnt == FDB_REFUSED) {
 		stat_inc(&port->stats.learn_refused);
-	else if (learnt == FDB_NEW)
+	} else if (learnt == FDB_NEW) {
+		netswitch_forget_pair(port->sw);
 		netswitch_learnt(port->sw, exchange->worker);
-	if (learnt == FDB_MOVED)
+	} else if (learnt == FDB_MOVED) {
 		entry->told_ns = 0;
+	}
 }
 
 /* --- one frame --- */
@@ -234,68 +280,68 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 /* The only other port, if it carries the VLAN: what nobody knows can only be meant for it. */
 static struct netport_replica *replica_lone_peer(struct netport_replica *from, unsigned vlan)
 {
-	const struct list_node *first = from->sw->members.next;
 	struct netport_replica *to;
 
-	if (first->next == &from->sw->members || first->next->next != &from->sw->members)
+	if (!netswitch_is_pair(from->sw))
 		return NULL;
-	to = list_entry(first == &from->member ? first->next : from->sw->members.next,
+	to = list_entry(from->member.next == &from->sw->members ? from->member.prev
+								: from->member.next,
 			struct netport_replica, member);
 	return netport_vlans_carry(&to->vlans, vlan) ? to : NULL;
 }
 
 /* Checks that depend on the frame alone and sets its VLAN. False: dropped and counted. */
-static bool replica_admit(struct netport_replica *from, struct frame *frame, struct ether ether)
+static bool burst_admit(const struct burst *burst, struct frame *frame, struct ether ether)
 {
+	struct netport_replica *from = burst->from;
 	const bool tagged = ether_is_tagged(ether);
 	const uint64_t source = ether_source(ether);
 
 	if (frame->head_bytes < ETHER_HEADER_BYTES + (tagged ? ETHER_TAG_BYTES : 0)) {
-		stat_inc(&from->stats.drop_runt);
+		burst_drop(burst, frame, &from->stats.drop_runt, NETPORT_DROP_RUNT);
 		return false;
 	}
 	if (from->mac_lock ? source != from->mac : (source & MAC_MULTICAST) != 0) {
-		stat_inc(&from->stats.drop_spoofed);
+		burst_drop(burst, frame, &from->stats.drop_spoofed, NETPORT_DROP_SPOOFED);
 		return false;
 	}
 	frame->tagged = tagged;
 	frame->vlan = tagged ? netport_vlans_of_tagged(&from->vlans, ether_vid(ether))
 			     : from->untagged_vlan;
 	if (frame->vlan == NETPORT_NO_VLAN) {
-		stat_inc(&from->stats.drop_vlan);
+		burst_drop(burst, frame, &from->stats.drop_vlan, NETPORT_DROP_VLAN);
 		return false;
 	}
 	return true;
 }
 
 /*
- * Who is behind the address: NULL and *drop NULL: nobody knows, and more than one could be; else
- * why it is dropped.
+ * Who is behind the address. NULL: nobody knows, and more than one could be; or it was dropped and
+ * counted.
  */
-static struct netport_replica *replica_look_up(struct netport_replica *from, uint64_t key,
-					       uint64_t now_ns, uint64_t **drop)
+static struct netport_replica *burst_look_up(const struct burst *burst, struct frame *frame,
+					     uint64_t key, bool *dropped)
 {
-	const struct fdb_entry *entry = fdb_find(&from->sw->fdb, key, now_ns);
+	struct netport_replica *from = burst->from;
+	const struct fdb_entry *entry = fdb_find(&from->sw->fdb, key, burst->now_ns);
 	struct netport_replica *to;
 
-	*drop = NULL;
-	if (!entry) {
-		to = replica_lone_peer(from, fdb_key_vlan(key));
-		if (to) {
-			from->dst_key = key;
-			from->dst_to = to;
-		}
-		return to;
-	}
+	*dropped = false;
+	if (!entry)
+		return replica_lone_peer(from, fdb_key_vlan(key));
 	to = netport_of_addresses(entry->port);
-	if (to == from)
-		*drop = &from->stats.drop_hairpin;
-	else if (!netport_vlans_carry(&to->vlans, fdb_key_vlan(key)))
-		*drop = &to->stats.drop_egress_vlan;
-	if (*drop)
+	if (to == from) {
+		burst_drop(burst, frame, &from->stats.drop_hairpin, NETPORT_DROP_HAIRPIN);
+		*dropped = true;
+	} else if (!netport_vlans_carry(&to->vlans, fdb_key_vlan(key))) {
+		burst_drop(burst, frame, &to->stats.drop_egress_vlan, NETPORT_DROP_EGRESS_VLAN);
+		if (to->capture)
+			capture_drop(to->capture, frame, CAPTURE_OUT, NETPORT_DROP_EGRESS_VLAN,
+				     burst->now_ns);
+		*dropped = true;
+	}
+	if (*dropped)
 		return NULL;
-	from->dst_key = key;
-	from->dst_to = to;
 	if (entry->seen_ns != FDB_LOCKED)
 		replica_cache_until(from, entry->seen_ns + from->sw->fdb.options.aging_ns);
 	return to;
@@ -309,12 +355,12 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 	const struct ether ether = ether_load(frame);
 	const uint64_t source = ether_source(ether);
 	struct netport_replica *to;
-	uint64_t *drop = NULL;
+	bool dropped = false;
 	uint64_t key;
 
 	frame->exchange = burst->exchange;
 	frame->hashed = false;
-	if (!replica_admit(from, frame, ether))
+	if (!burst_admit(burst, frame, ether))
 		return;
 	key = fdb_key(source, frame->vlan);
 	if (key != from->src_key && source != 0 && !from->mac_lock)
@@ -324,45 +370,46 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 		return;
 	}
 	key = fdb_key(ether_destination(ether), frame->vlan);
-	to = key == from->dst_key ? from->dst_to : replica_look_up(from, key, burst->now_ns, &drop);
+	to = burst_look_up(burst, frame, key, &dropped);
 	if (to) {
 		burst_add(burst, to, at, 1);
-		if (!frame->tagged) {
-			from->same_first = ether.first;
-			from->same_rest = (uint32_t)ether.rest;
-			from->same_to = to;
-		}
-	} else if (drop) {
-		stat_inc(drop);
-	} else {
+		*replica_way(from, ether) = (struct netport_way){.first = ether.first,
+								 .rest = ether_rest(ether),
+								 .to = to,
+								 .vlan = frame->vlan,
+								 .tagged = frame->tagged};
+	} else if (!dropped) {
 		burst_flood(burst, frame);
 	}
 }
 
-/* How many frames from `at` on are like the one before them. */
+/* How many frames from `at` on go the way of the first of them, which is known; 0: it is not. */
 static ALWAYS_INLINE unsigned burst_same(struct burst *burst, unsigned at, unsigned cnt)
 {
-	const struct netport_replica *from = burst->from;
 	struct exchange *exchange = burst->exchange;
-	const uint64_t same_first = from->same_first;
-	const uint32_t same_rest = from->same_rest;
-	const uint16_t vlan = from->untagged_vlan;
-	unsigned i;
+	struct frame *frame = burst->frames[at];
+	struct ether ether = ether_load(frame);
+	const struct netport_way *way = replica_way(burst->from, ether);
+	const uint64_t first = way->first;
+	const uint64_t rest = way->rest;
+	const uint16_t vlan = way->vlan;
+	const bool tagged = way->tagged;
+	const unsigned head_bytes_min = ETHER_HEADER_BYTES + (tagged ? ETHER_TAG_BYTES : 0);
+	unsigned i = at;
 
-	if (!from->same_to)
-		return 0;
-	for (i = at; i < cnt; i++) {
-		struct frame *frame = burst->frames[i];
-		const struct ether ether = ether_load(frame);
-
-		if (ether.first != same_first || (uint32_t)ether.rest != same_rest ||
-		    ether_is_tagged(ether) || frame->head_bytes < ETHER_HEADER_BYTES)
-			break;
+	while (ether.first == first && ether_rest(ether) == rest &&
+	       frame->head_bytes >= head_bytes_min) {
 		frame->exchange = exchange;
 		frame->vlan = vlan;
-		frame->tagged = false;
+		frame->tagged = tagged;
 		frame->hashed = false;
+		if (++i == cnt)
+			break;
+		frame = burst->frames[i];
+		ether = ether_load(frame);
 	}
+	if (i > at)
+		burst_add(burst, way->to, at, i - at);
 	return i - at;
 }
 
@@ -374,7 +421,7 @@ void netport_send(struct netport *port, struct exchange *exchange, struct frame 
 	uint64_t bytes = 0;
 	unsigned same;
 
-	CHECK(from->joined);
+	CHECK(from->joined && cnt <= NETPORT_BURST);
 	burst.from = from;
 	burst.exchange = exchange;
 	burst.frames = frames;
@@ -386,16 +433,18 @@ void netport_send(struct netport *port, struct exchange *exchange, struct frame 
 		netport_forget_cached(from);
 	for (unsigned i = 0; i < cnt; i++)
 		bytes += frames[i]->bytes;
+	if (unlikely(from->capture))
+		capture_in(from->capture, frames, cnt, now_ns);
 	for (unsigned i = 0; i < cnt; i += same) {
 		same = burst_same(&burst, i, cnt);
-		if (same > 0) {
-			burst_add(&burst, from->same_to, i, same);
-		} else {
+		if (same == 0) {
 			burst_one(&burst, i);
 			same = 1;
 		}
 	}
 	burst_give(&burst);
+	if (unlikely(from->capture))
+		capture_in_end(from->capture);
 	stat_add(&from->stats.in_frames, cnt);
 	stat_add(&from->stats.in_bytes, bytes);
 	exchange_end_burst(exchange, now_ns);

@@ -4,9 +4,9 @@
  * Open vSwitch, and other machines.
  * Not the host's configuration beyond the interface itself (addresses, bridge membership).
  *
- * Frames for the kernel go from where the sender has them straight into a write (io_uring, one
- * submission a burst); frames from the kernel are read into buffers of the channel. vnet_hdr: both
- * ways with offloads.
+ * Frames for the kernel go from where the sender has them straight into a write; frames from the
+ * kernel are read into buffers of the queue (tap_tx.c and tap_queue.c say why both are plain system
+ * calls). vnet_hdr: both ways with offloads.
  */
 #ifndef PARIO_NETWORK_TAP_H
 #define PARIO_NETWORK_TAP_H

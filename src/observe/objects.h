@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Devices, their queues and workers as JSON. Not disks, whose configuration and placement belong to
- * others (app/api_disks.c adds them).
+ * Devices, their queues and workers as JSON. Not disks and ports, whose configuration and placement
+ * belong to others (app/api_objects.c adds them).
  *
  * Control thread only. Results are new references, the caller's; without memory they are NULL or
  * lack parts.

@@ -130,12 +130,24 @@ static bool packed_base_is_blind(const struct packed_queue *q,
 	return !(wire_packed_flags(wire_desc_load(&q->desc[0])) & WIRE_DESC_F_USED);
 }
 
+/*
+ * DPDK's virtio-user says 0x8000 for a fresh ring: where the avail side is, and nothing of the used
+ * side. Taken as it stands, a whole lap would be in flight; but a ring that was given back is
+ * drained, and then both sides are at one position.
+ */
+static uint32_t packed_base_whole(const struct virtqueue_config *config)
+{
+	if (config->base_is_exact || config->base >> 16 != 0)
+		return config->base;
+	return config->base << 16 | config->base;
+}
+
 static int packed_start(struct virtqueue *vq, const struct virtqueue_config *config,
 			struct err *err)
 {
 	const uint32_t fresh = WIRE_WRAP_BIT | WIRE_WRAP_BIT << 16;
 	struct packed_queue *q = packed_of(vq);
-	const uint32_t base = packed_base_is_blind(q, config) ? fresh : config->base;
+	const uint32_t base = packed_base_is_blind(q, config) ? fresh : packed_base_whole(config);
 
 	q->next_avail = packed_pos_decode(base & UINT16_MAX);
 	q->next_used = packed_pos_decode(base >> 16);

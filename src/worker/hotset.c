@@ -382,6 +382,15 @@ int worker_poller_set_kick(struct poller *poller, int kick_fd)
 	return rc;
 }
 
+bool worker_poller_arm_kick(struct poller *poller)
+{
+	if (!poller->watch || !kick_watch_may_arm(poller->watch))
+		return false;
+	kick_watch_arm(poller->watch);
+	uring_submit(&poller->worker->uring);
+	return true;
+}
+
 void worker_poller_set_mode(struct poller *poller, enum poll_mode mode, uint64_t poll_max_ns)
 {
 	const bool same = mode == poller->mode && poll_max_ns == poller->poll_max_ns;

@@ -220,6 +220,12 @@ void worker_poller_wake(struct poller *poller);
  */
 int worker_poller_set_kick(struct poller *poller, int kick_fd);
 /*
+ * Watches the kick fd from this moment on, hot or cold, and not only when the poller cools: each
+ * later write to it is told of (kicked), together with those before while that was not. False: there is
+ * none, or no room for it yet.
+ */
+bool worker_poller_arm_kick(struct poller *poller);
+/*
  * Takes effect at once, hot or cold: `always` makes it hot, `never` lets it cool in the next turn
  * that finds nothing, `adaptive` starts with a window of poll_max_ns, which counts in this mode
  * only. A cold poller whose deadline runs is made hot, so that it is polled, and asked for the next

@@ -6,7 +6,8 @@ Counts do not depend on load, clock or neighbours: the same build gives the same
 so a change of one per cent is seen. They are no times: what a cache miss costs is not in them.
 Rings: virtqueue_fetch() and virtqueue_complete(), with all that they call. Path: one poll of a
 block device's queue with `null` storage: fetch, judge, submit, reap, complete, notify, latency.
-Polls that find nothing are not in it: bench_blk.c says how.
+Polls that find nothing are not in it: bench_blk.c says how. Switch: netport_send() and all that it
+calls, the receiver's return of the frame included; its requests are frames.
 """
 import argparse
 import json
@@ -26,6 +27,7 @@ PARTS = {
     "rings": ("bench_virtqueue", ["virtqueue_fetch", "virtqueue_complete"],
               "fetch and complete, chains of three descriptors"),
     "path": ("bench_blk", ["bench_blk_poll"], "the whole block path, 4 KiB reads from null"),
+    "switch": ("bench_switch", ["bench_switch_send"], "a switch, from port to port on one worker"),
 }
 
 

@@ -34,7 +34,7 @@ const char *const fake_fault_name[FAULT_MAX_] = {
 	[FAULT_BAD_BASE] = "bad-base",   [FAULT_CONFIG_CHANGE] = "config-change",
 };
 
-static const uint64_t features_offered =
+static const uint64_t disk_offers =
 	BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER) |
 	BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |
 	BIT(VU_F_PROTOCOL_FEATURES) | BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_SIZE_MAX) |
@@ -245,7 +245,7 @@ static uint64_t set_message(struct fake_backend *b, struct vu_message *m)
 	switch (m->header.request) {
 	case VU_SET_FEATURES:
 		b->features = m->u64;
-		return (m->u64 & ~features_offered) != 0;
+		return (m->u64 & ~b->offered) != 0;
 	case VU_SET_PROTOCOL_FEATURES:
 		b->protocol = m->u64;
 		return 0;
@@ -269,7 +269,7 @@ static uint64_t set_message(struct fake_backend *b, struct vu_message *m)
 	}
 }
 
-static void message(struct fake_backend *b)
+void fake_backend_message(struct fake_backend *b)
 {
 	static struct vu_message m;
 	uint64_t rc;
@@ -282,7 +282,7 @@ static void message(struct fake_backend *b)
 		return;
 	switch (m.header.request) {
 	case VU_GET_FEATURES:
-		reply_u64(b, &m, features_offered);
+		reply_u64(b, &m, b->offered);
 		break;
 	case VU_GET_PROTOCOL_FEATURES:
 		reply_u64(b, &m, protocol_offered);
@@ -354,6 +354,8 @@ int fake_backend_init(struct fake_backend *b, int sock)
 {
 	b->sock = sock;
 	b->channel = -1;
+	if (!b->offered)
+		b->offered = disk_offers;
 	if (!b->disk_bytes)
 		b->disk_bytes = UINT64_C(64) << 20;
 	if (!b->block_bytes)
@@ -397,6 +399,6 @@ void fake_backend_serve(struct fake_backend *b)
 		if (b->null_disk && idle % 10000 != 9999)
 			continue;
 		if (!worked && !b->end && wait_for_work(b))
-			message(b);
+			fake_backend_message(b);
 	}
 }

@@ -53,6 +53,7 @@ struct fake_queue {
 
 struct fake_backend {
 	int sock, channel;
+	uint64_t offered; /* features */
 	uint64_t features, protocol;
 	struct fake_region region[FAKE_REGION_MAX];
 	unsigned int region_cnt;
@@ -74,8 +75,13 @@ struct fake_backend {
 
 #define FAKE_TIMEOUT_MS 10000
 
-/* Takes the socket. Fields that are 0 get defaults: 64 MiB, blocks of 512. 0 or -errno. */
+/*
+ * Takes the socket. Fields that are 0 get defaults: what a disk offers, 64 MiB, blocks of 512.
+ * 0 or -errno.
+ */
 int fake_backend_init(struct fake_backend *b, int sock);
+/* Takes one message and answers it; sets b->end when the front end has gone. */
+void fake_backend_message(struct fake_backend *b);
 /* Returns when the front end has gone, or by a fault. */
 void fake_backend_serve(struct fake_backend *b);
 void fake_backend_fini(struct fake_backend *b);

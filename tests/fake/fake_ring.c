@@ -213,7 +213,8 @@ static void split_push(struct fake_ring *r, uint16_t id, uint32_t bytes)
 
 	memcpy((uint8_t *)r->device_area + 4 + (size_t)(r->used_idx % r->size) * 8, &e, sizeof(e));
 	r->used_idx = (uint16_t)(r->used_idx + 1 + r->skipped_cnt);
-	put16(used_word(r, 1), r->used_idx);
+	if (!r->holds)
+		put16(used_word(r, 1), r->used_idx);
 }
 
 static void packed_push(struct fake_ring *r, uint16_t id, unsigned int desc_cnt, uint32_t bytes)
@@ -222,7 +223,12 @@ static void packed_push(struct fake_ring *r, uint16_t id, unsigned int desc_cnt,
 
 	p->id = id;
 	p->len = bytes;
-	put16(&p->flags, r->used_wrap ? PACKED_AVAIL | PACKED_USED : 0);
+	if (r->holds && !r->held_desc) {
+		r->held_desc = p;
+		r->held_flags = r->used_wrap ? PACKED_AVAIL | PACKED_USED : 0;
+	} else {
+		put16(&p->flags, r->used_wrap ? PACKED_AVAIL | PACKED_USED : 0);
+	}
 	for (unsigned int i = 0; i < desc_cnt + r->skipped_desc_cnt; i++)
 		packed_step(r, &r->used_idx, &r->used_wrap);
 	r->used_since = (uint16_t)(r->used_since + desc_cnt + r->skipped_desc_cnt);
@@ -241,6 +247,21 @@ void fake_ring_push(struct fake_ring *r, uint16_t id, uint16_t desc_cnt, uint32_
 		split_push(r, id, bytes);
 	r->skipped_cnt = 0;
 	r->skipped_desc_cnt = 0;
+}
+
+void fake_ring_hold(struct fake_ring *r)
+{
+	r->holds = true;
+	r->held_desc = NULL;
+}
+
+void fake_ring_show(struct fake_ring *r)
+{
+	r->holds = false;
+	if (!r->packed)
+		put16(used_word(r, 1), r->used_idx);
+	else if (r->held_desc)
+		put16(&r->held_desc->flags, r->held_flags);
 }
 
 static bool packed_wants_call(struct fake_ring *r, uint16_t used_since)

@@ -54,6 +54,11 @@ struct fake_ring {
 	unsigned int skipped_desc_cnt; /* and their descriptors */
 	uint16_t used_since;           /* packed: descriptors used since the last call decision */
 
+	/* Between fake_ring_hold() and fake_ring_show(). */
+	bool holds;
+	struct vring_packed_desc *held_desc; /* packed: first of them, and its flags */
+	uint16_t held_flags;
+
 	const char *error;
 };
 
@@ -68,6 +73,10 @@ int fake_ring_pop(struct fake_ring *r, struct fake_chain *c);
  * too. Else last must be true.
  */
 void fake_ring_push(struct fake_ring *r, uint16_t id, uint16_t desc_cnt, uint32_t bytes, bool last);
+
+/* What is pushed from now on is not seen by the driver before show: all of it at once. */
+void fake_ring_hold(struct fake_ring *r);
+void fake_ring_show(struct fake_ring *r);
 
 /* Should the pushes since the last question be followed by a call? */
 bool fake_ring_wants_call(struct fake_ring *r);

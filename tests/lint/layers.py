@@ -18,12 +18,14 @@ ALLOWED = {
     "worker": ["base"],
     "storage": ["base", "worker", "guest/gmem.h", "guest/iov.h"],
     "network": ["base", "worker", "flow", "guest/gmem.h", "guest/iov.h"],
-    "device": ["base", "guest", "virtqueue", "worker", "storage/storage.h"],
+    "device": ["base", "guest", "flow", "virtqueue", "worker", "storage/storage.h",
+               "network/frame.h", "network/netport.h"],
     "vhost_user": ["base", "guest", "virtqueue", "worker", "device/device.h"],
     "observe": ["base", "worker", "device/device.h", "storage/storage.h",
                 "vhost_user/vhost_user.h"],
-    "control": ["base", "worker", "device/device.h", "device/blk/blk.h", "storage/storage.h",
-                "vhost_user/vhost_user.h"],
+    "control": ["base", "worker", "device/device.h", "device/blk/blk.h", "device/net/net.h",
+                "storage/storage.h", "vhost_user/vhost_user.h", "network/netport.h",
+                "network/netswitch.h"],
     "app": ["*"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')

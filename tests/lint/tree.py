@@ -16,6 +16,8 @@ FORMAT_ALLOWED = {
     "src/device/view.c": "a view says which format a queue has",
     "src/device/blk/blk.h": "the option that offers the feature",
     "src/device/blk/blk.c": "the option that offers the feature",
+    "src/device/net/net.h": "the option that offers the feature",
+    "src/device/net/config.c": "the option that offers the feature",
 }
 # Whoever wants to share between threads below these uses messages; base/ordering.h has the rings' edges.
 UNSHARED = re.compile(r"src/(device|virtqueue|storage)/")

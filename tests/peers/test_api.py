@@ -57,6 +57,10 @@ class Case(pariod_rig.Case):
     """A daemon with one disk and an API."""
 
     disks = ("vda,backend=null,size=1G,socket=vda.sock",)
+    net = ()
+    # One of each kind, where a test has them.
+    names = {"disks": "vda", "objects": "vda", "switches": "lan", "ports": "vm1", "uplinks": "lo0",
+             "captures": "vm1"}
 
     def setUp(self):
         super().setUp()
@@ -64,6 +68,7 @@ class Case(pariod_rig.Case):
         arguments = ["--api", self.api, "--workers", CPU_LIST]
         for disk in self.disks:
             arguments += ["--disk", disk]
+        arguments += self.net
         self.daemon = self.start(*arguments)
 
     def tearDown(self):
@@ -127,15 +132,25 @@ class Case(pariod_rig.Case):
         return process
 
 
+NET = ("--port", "vm1,switch=lan,socket=vm1.sock,vlan=7", "--uplink", "lo0,switch=lan,type=loop")
+
+
 class Looking(Case):
+    net = NET
+
     def test_every_route_answers(self):
         root = self.get("/v1")
         self.assertEqual(root["pid"], self.daemon.popen.pid)
         self.assertEqual((root["disks"], root["workers"]), (1, len(CPUS)))
+        self.assertEqual((root["switches"], root["ports"], root["uplinks"]), (1, 1, 1))
+        status, document = self.ask("POST", "/v1/captures",
+                                    {"port": "vm1", "file": str(self.dir / "vm1.pcapng")})
+        self.assertEqual(status, 201, document)
         looking = [route["path"] for route in root["routes"] if route["method"] == "GET"]
-        self.assertGreater(len(looking), 7)
+        self.assertGreater(len(looking), 18)
         for path in looking:
-            self.get(path.replace("NAME", "vda"))
+            self.get(path.replace("NAME", self.names.get(path.split("/")[2:3][0], "-")
+                                  if "NAME" in path else ""))
         self.assertEqual(stat.S_IMODE(os.stat(self.api).st_mode), 0o600)
 
     def test_what_is_not_there(self):
@@ -161,19 +176,26 @@ class Looking(Case):
         stats = self.get("/v1/stats")
         shown = {("disk", group, name) for disk in stats["disks"]
                  for group, counters in disk["counters"].items() for name in counters}
-        shown |= {("worker", "worker", name) for worker in stats["workers"]
-                  for name in worker["counters"]}
-        self.assertEqual(shown, set(rows))
+        shown |= {(one["kind"], group, name) for one in stats["ports"] + stats["uplinks"]
+                  for group, counters in one["counters"].items() for name in counters}
+        shown |= {("worker", group, name) for worker in stats["workers"]
+                  for group, field in (("worker", "counters"), ("exchange", "exchange"))
+                  for name in worker[field]}
+        # A tap needs rights that this test may not have.
+        self.assertEqual(shown, {row for row in rows if row[1] != "tap"})
 
     def test_every_key_is_shown(self):
         schema = self.get("/v1/schema")
-        self.assertEqual(set(flat(self.get("/v1/disks/vda")["config"])),
-                         {row["key"] for row in schema["disks"]})
+        for kind in ("disks", "switches", "ports", "uplinks"):
+            document = self.get(f"/v1/{kind}/{self.names[kind]}")
+            self.assertEqual(set(flat(document["config"])), {row["key"] for row in schema[kind]})
+            self.assertEqual(self.get(f"/v1/objects/{self.names[kind]}")["config"],
+                             document["config"])
         self.assertEqual(set(flat(self.get("/v1/daemon")["config"])),
                          {row["key"] for row in schema["daemon"]})
 
     def test_command(self):
-        self.assertEqual(json.loads(self.run_pario("list", "--json")), self.get("/v1/disks"))
+        self.assertEqual(json.loads(self.run_pario("list", "--json")), self.get("/v1/objects"))
         self.assertEqual(self.run_pario("list").split()[7:12],
                          ["vda", "disk", "waiting", "null", "1G"])
         self.assertEqual(json.loads(self.run_pario("--json", "show", "vda"))["config"],
@@ -184,13 +206,17 @@ class Looking(Case):
         self.assertIn("1G (1073741824 bytes) in blocks of 512 bytes", self.run_pario("show", "vda"))
         self.assertIn("vda", self.run_pario("stats"))
         self.assertEqual(len(self.run_pario("workers").splitlines()), 1 + len(CPUS))
-        self.assertEqual(list(json.loads(self.run_pario("stats", "vda", "--json"))), ["disks"])
+        self.assertEqual({kind: len(list_) for kind, list_ in
+                          json.loads(self.run_pario("stats", "vda", "--json")).items()},
+                         {"disks": 1, "ports": 0, "uplinks": 0})
         status, out, lines = self.pario("stats", "vdb")
-        self.assertEqual((status, out, lines), (1, "", ["pario: there is no disk \"vdb\""]))
+        self.assertEqual((status, out, lines),
+                         (1, "", ["pario: there is no disk, port or uplink \"vdb\""]))
         status, _, lines = self.pario("show", "v/d?b")
         self.assertEqual((status, len(lines)), (1, 1))
         for wrong in (["list", "x"], ["show"], ["set", "vda"], ["set", "vda", "poll"],
                       ["add", "vdb,backend=null"], ["add", "disk", "backend=null"], ["remove"],
+                      ["add", "cable", "x,y=z"], ["macs"], ["macs", "lan", "x"],
                       ["resize", "vda"], ["nonsense"], ["--nonsense"], ["list", "--all"], ["--api"],
                       []):
             with self.subTest(wrong=wrong):
@@ -213,6 +239,29 @@ class Looking(Case):
                 self.assertNotIn(row["key"], shown)
                 self.assertIsNone(flat(self.get("/v1/disks/vda")["config"])[row["key"]])
 
+    def test_command_on_a_network(self):
+        lines = [line.split() for line in self.run_pario("list").splitlines()]
+        self.assertEqual(lines[4], ["lan", "switch", "up", "-", "-", "-", "-", "-"])
+        self.assertEqual(lines[5][:4] + lines[5][5:], ["vm1", "port", "waiting", "lan"] + ["0"] * 3)
+        self.assertEqual(lines[6][:5], ["lo0", "uplink", "up", "lan", "-"])
+        mac = self.get("/v1/ports/vm1")["config"]["mac"]
+        self.assertEqual(lines[5][4], mac)
+        shown = self.run_pario("show", "vm1")
+        for words in ("vm1: port, waiting", f"on switch lan, MAC address {mac}", "link up",
+                      "vlan    7", "no queue has run yet", "COUNTER"):
+            self.assertIn(words, shown)
+        self.assertNotIn("LATENCIES", shown)
+        shown = self.run_pario("show", "lan")
+        for words in ("lan: switch, up", "ports: vm1\n", "uplinks: lo0\n"):
+            self.assertIn(words, shown)
+        self.assertIn("mac-table-size  8192", self.run_pario("show", "lan", "--all"))
+        self.assertIn("on switch lan, interface -", self.run_pario("show", "lo0"))
+        self.assertIn("vm1\n", self.run_pario("stats", "vm1"))
+        self.assertEqual(self.run_pario("macs", "lan").split()[:3], ["MAC", "VLAN", "PORT"])
+        self.assertEqual(json.loads(self.run_pario("macs", "lan", "--json")), {"macs": []})
+        self.assertEqual(self.pario("macs", "vm1"),
+                         (1, "", ["pario: there is no switch \"vm1\""]))
+
     def test_no_daemon(self):
         status, out, lines = self.pario("--api", "nobody.sock", "list")
         self.assertEqual((status, out, len(lines)), (1, "", 1))
@@ -226,6 +275,8 @@ class Looking(Case):
 class Documented(Case):
     """docs/api.md names every route and every field, and none that is not there."""
 
+    net = NET
+
     @classmethod
     def setUpClass(cls):
         cls.page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(
@@ -235,7 +286,8 @@ class Documented(Case):
         """The first column under a heading; "placement.mode" counts for placement."""
         section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", self.page, re.M | re.S)
         self.assertIsNotNone(section, title)
-        return re.findall(r"^\| `([^`]+)` \|", section[1], re.M)
+        cells = re.findall(r"^\| (`.+?`) \|", section[1], re.M)
+        return [field for cell in cells for field in re.findall(r"`([^`]+)`", cell)]
 
     def check(self, title, document):
         names = set(document)
@@ -245,9 +297,12 @@ class Documented(Case):
         self.assertEqual(sorted(self.fields(title)), sorted(names), title)
 
     def test_routes(self):
-        self.assertEqual(sorted(re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \|", self.page, re.M)),
-                         sorted((route["method"], route["path"])
-                                for route in self.get("/v1")["routes"]))
+        named = []
+        for method, path in re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \|", self.page, re.M):
+            kinds = ("disks", "switches", "ports", "uplinks") if "KIND" in path else ("",)
+            named += [(method, path.replace("KIND", kind)) for kind in kinds]
+        self.assertEqual(sorted(named), sorted((route["method"], route["path"])
+                                               for route in self.get("/v1")["routes"]))
 
     def test_fields(self):
         self.bench("vda", "--runtime", 600)
@@ -261,8 +316,16 @@ class Documented(Case):
         self.check("A worker", self.get("/v1/workers")["workers"][0])
         self.check("Latencies", disk["latency"])
         self.check("A counter", self.get("/v1/counters")["counters"][0])
+        self.check("A port", self.get("/v1/ports/vm1"))
+        self.check("A switch", self.get("/v1/switches/lan"))
+        self.check("An uplink", self.get("/v1/uplinks/lo0"))
+        short = self.get("/v1/objects")
+        self.assertEqual(set(self.fields("A switch, port or uplink in short")),
+                         {field for kind in ("switches", "ports", "uplinks")
+                          for field in short[kind][0]})
         stats = self.get("/v1/stats")
-        self.assertEqual(list(stats), ["disks", "workers"])
+        self.assertEqual(list(stats), ["disks", "ports", "uplinks", "workers"])
+        self.assertEqual(sorted(stats["ports"][0]), ["counters", "kind", "name"])
         self.assertEqual(sorted(stats["disks"][0]), ["counters", "kind", "latency", "name"])
         self.assertEqual(list(stats["workers"][0]), list(self.get("/v1/workers")["workers"][0]))
 
@@ -271,6 +334,7 @@ class Setting(Case):
     """Every key, with values that it takes and values that it does not."""
 
     disks = ("vda,path=vda.raw,size=1M,socket=vda.sock", "vdb,backend=null,size=1G,socket=vdb.sock")
+    net = ("--port", "vm1,switch=lan,socket=vm1.sock", "--uplink", "lo0,switch=lan,type=loop")
 
     def start(self, *arguments, **options):
         """The image must be there before the daemon."""
@@ -293,20 +357,23 @@ class Setting(Case):
             values = [",".join(map(str, reversed(CPUS))), str(CPUS[0])]
         else:
             values = {"mode": ["0660"], "name": ["other"], "text": ["other"], "path": ["other"],
-                      "user": [0], "group": [0]}[kind]
+                      "user": [0], "group": [0], "mac-address": ["02:00:00:00:00:01"],
+                      "vlan-list": ["0,7-9", "4094"]}[kind]
         return [value for value in values if value != now][:2]
 
     def bad_values(self, row):
         kind = row["type"]
         values = [[], [1], {}, {"a": {"b": 1}}, ""]
         values += {"boolean": ["perhaps", 2], "choice": ["zzz", 7, True],
-                   "cpu-list": ["9999", "3-", "x"], "cpu-order": ["x", "1-", "-"]}.get(kind, [])
+                   "cpu-list": ["9999", "3-", "x"], "cpu-order": ["x", "1-", "-"],
+                   "mac-address": ["x", "01:00:5e:00:00:01"],
+                   "vlan-list": ["x", "9-8", "4095"]}.get(kind, [])
         if kind == "integer":
             values += [row["maximum"] + 1, -1, 1.5, "x", "0x10", 10 ** 18, True]
         return values
 
     def path_of(self, name):
-        return "/v1/daemon" if name == "daemon" else f"/v1/disks/{name}"
+        return "/v1/daemon" if name == "daemon" else f"/v1/objects/{name}"
 
     def state(self, name):
         return self.get(self.path_of(name))["config"]
@@ -357,9 +424,9 @@ class Setting(Case):
                 self.run_pario("set", name, f"{key}=")
                 self.assertEqual(self.state(name), before)
 
-    def check_all(self, name, table):
+    def check_all(self, name, table, least=6):
         rows = self.get("/v1/schema")[table]
-        self.assertGreater(sum(row["runtime"] for row in rows), 5)
+        self.assertGreaterEqual(sum(row["runtime"] for row in rows), least)
         for row in rows:
             self.check_key(name, row)
 
@@ -375,6 +442,13 @@ class Setting(Case):
         seen = self.get("/v1/disks/vdb")["counters"]["ring"]["completed"]
         wait_until(lambda: self.get("/v1/disks/vdb")["counters"]["ring"]["completed"] > seen,
                    "the disk is still served")
+
+    def test_every_key_of_a_port(self):
+        self.check_all("vm1", "ports")
+
+    def test_every_key_of_switches_and_uplinks(self):
+        self.check_all("lan", "switches", 0)
+        self.check_all("lo0", "uplinks", 2)
 
     def test_every_key_of_the_daemon(self):
         self.check_all("daemon", "daemon")
@@ -410,6 +484,29 @@ class Setting(Case):
 
 
 class ComingAndGoing(Case):
+    def test_a_network_that_comes_and_goes(self):
+        def add(kind, spec):
+            self.assertEqual(self.run_pario("add", kind, spec), f"{spec.split(',')[0]} is added\n")
+
+        for _ in range(3):
+            add("port", "p,switch=lan,socket=p.sock,queue-pairs=2")
+            add("uplink", "u,switch=lan,type=loop")
+            add("switch", "s,mac-aging=5")
+            self.assertTrue((self.dir / "p.sock").exists())
+            self.assertEqual(self.get("/v1/switches/lan")["ports"], ["p"])
+            self.refused(409, "switch lan: port p is on it: remove that first", "DELETE",
+                         "/v1/switches/lan")
+            self.refused(404, "no port is named \"u\"", "DELETE", "/v1/ports/u")
+            self.refused(400, "port x.switch: \"u\" is no switch but the name of an uplink",
+                         "POST", "/v1/ports", {"name": "x", "switch": "u", "socket": "x.sock"})
+            self.refused(400, "port p.name: \"p\" is already the name of another port", "POST",
+                         "/v1/ports", {"name": "p", "switch": "new", "socket": "x.sock"})
+            self.assertEqual(len(self.get("/v1/switches")["switches"]), 2)
+            for name in ("p", "u", "lan", "s"):
+                self.assertEqual(self.run_pario("remove", name), f"{name} is removed\n")
+            self.assertFalse((self.dir / "p.sock").exists())
+            self.assertEqual([len(one) for one in self.get("/v1/objects").values()], [1, 0, 0, 0])
+
     def completed(self, name):
         return self.get(f"/v1/disks/{name}")["counters"]["ring"]["completed"]
 

@@ -142,7 +142,7 @@ class Limits(pariod_rig.Case):
         self.assertEqual(served.end(), 0)
 
     def test_too_low_for_the_disks(self):
-        self.refuse(["RLIMIT_NOFILE: 40 disks need at least", "the limit is 100"],
+        self.refuse(["RLIMIT_NOFILE: 40 disks and ports need at least", "the limit is 100"],
                     *self.disks(40, 1), **self.run_with(64, 100))
 
 

@@ -40,8 +40,8 @@ class Options(pariod_rig.Case):
         self.refuse("--config is given twice", "--config", "a", "--config", "b")
 
     def test_nothing_to_serve(self):
-        self.refuse("no disk is configured")
-        self.refuse("no disk is configured", "--poll", "always")
+        self.refuse("no disk and no port is configured")
+        self.refuse("no disk and no port is configured", "--poll", "always")
 
     def test_read_only_of_nothing(self):
         self.refuse(["--read-only", "--blk-file"], "--read-only")
@@ -77,48 +77,63 @@ class Keys(pariod_rig.Case):
         "CPUS": ["3-", "x", "0,0", ""],
         "USER": ["no-such-user-here", ""],
         "GROUP": ["no-such-group-here", ""],
+        "MAC": ["02:00:00:00:00", "01:00:5e:00:00:01", "00:00:00:00:00:00", ""],
+        "VLANS": ["4095", "9-8", "x", ""],
     }
+    # Option, list, what --help calls one, least number of keys.
+    KINDS = (("disk", "disks", "a disk", 20), ("switch", "switches", "a switch", 4),
+             ("port", "ports", "a port", 40), ("uplink", "uplinks", "an uplink", 10))
 
-    def table(self, pattern):
+    def table(self, pattern, start="", least=3):
+        """What matches between the line that begins with start and the next blank one."""
         _, out, _ = self.run_once("--help")
-        found = re.findall(pattern, out, re.MULTILINE)
-        self.assertGreater(len(found), 3)
+        block = out[out.index(start):].split("\n\n")[0] if start else out
+        found = re.findall(pattern, block, re.MULTILINE)
+        self.assertGreaterEqual(len(found), least)
         return [pair for pair in found if pair[1] in self.WRONG]
 
-    def disk_keys(self):
-        keys = self.table(r"^  ([a-z.-]+)=([A-Z]+)$")
-        self.assertGreater(len(keys), 20)
-        return keys
+    def keys_of(self, one, least):
+        return self.table(r"^  ([a-z0-9.-]+)=([A-Z]+)$", f"\nKeys of {one},", least)
 
-    def test_every_disk_key(self):
-        for key, kind in self.disk_keys():
-            for value in self.WRONG[kind]:
-                with self.subTest(key=key, value=value[:30]):
-                    spec = f"vda,{key}={value.replace(',', ',,')}"
-                    if key == "name":
-                        # the name stands first and has no key there
-                        spec = f"{value},{NULL}"
-                    words = [f"disks[0].{key}: "]
-                    if spec.startswith(","):
-                        words = ["does not begin with a name"]
-                    self.refuse(words, "--disk", spec)
+    def test_every_key(self):
+        for option, listed, one, least in self.KINDS:
+            for key, kind in self.keys_of(one, least):
+                for value in self.WRONG[kind]:
+                    with self.subTest(option=option, key=key, value=value[:30]):
+                        spec = f"vda,{key}={value.replace(',', ',,')}"
+                        if key == "name":
+                            # the name stands first and has no key there
+                            spec = f"{value},x=y"
+                        words = [f"{listed}[0].{key}: "]
+                        if spec.startswith(","):
+                            words = ["does not begin with a name"]
+                        self.refuse_one(words, f"--{option}", spec)
 
-    def test_every_disk_key_in_yaml(self):
+    def refuse_one(self, words, *arguments):
+        """As refuse(), where more than one line may be said."""
+        status, out, lines = self.run_once(*arguments)
+        self.assertEqual((status, out), (2, ""), lines)
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def test_every_key_in_yaml(self):
         """The same words as on the command line, behind file and line."""
-        for key, kind in self.disk_keys():
-            value = self.WRONG[kind][0]
-            if key == "name":
-                continue
-            group, _, leaf = key.rpartition(".")
-            line = f"    {leaf}: '{value}'" if group else f"  {key}: '{value}'"
-            text = "disks:\n- name: vda\n" + (f"  {group}:\n" if group else "") + line + "\n"
-            config = self.dir / "pario.yaml"
-            config.write_text(text, encoding="utf-8")
-            with self.subTest(key=key):
-                in_file = self.refuse(f"pario.yaml:{text.count(chr(10))}: disks[0].{key}: ",
-                                      "--config", "pario.yaml")
-                on_line = self.refuse("--disk vda: ", "--disk", f"vda,{key}={value}")
-                self.assertEqual(in_file.split(": ", 2)[2], on_line.split(": ", 2)[2])
+        for option, listed, one, least in self.KINDS:
+            for key, kind in self.keys_of(one, least):
+                value = self.WRONG[kind][0]
+                if key == "name":
+                    continue
+                group, _, leaf = key.rpartition(".")
+                line = f"    {leaf}: '{value}'" if group else f"  {key}: '{value}'"
+                text = f"{listed}:\n- name: vda\n" + (f"  {group}:\n" if group else "")
+                text += line + "\n"
+                config = self.dir / "pario.yaml"
+                config.write_text(text, encoding="utf-8")
+                with self.subTest(option=option, key=key):
+                    place = f"pario.yaml:{text.count(chr(10))}: {listed}[0].{key}: "
+                    in_file = self.refuse(place, "--config", "pario.yaml")
+                    on_line = self.refuse(f"--{option} vda: ", f"--{option}", f"vda,{key}={value}")
+                    self.assertEqual(in_file.split(": ", 2)[2], on_line.split(": ", 2)[2])
 
     def test_every_daemon_key(self):
         for key, kind in self.table(r"^  --([a-z-]+) ([A-Z]+)$"):
@@ -132,6 +147,18 @@ class Keys(pariod_rig.Case):
     def test_range_words(self):
         self.refuse("disks[1].queues: 0 is below the minimum of 1 (allowed: 1 to 256)",
                     "--disk", f"vda,{NULL},socket=a", "--disk", f"vdb,{NULL},socket=b,queues=0")
+
+    def test_unknown_key_of_a_port(self):
+        self.refuse(["ports[0].queues: unknown key"], "--port", "vm1,switch=s,socket=s,queues=2")
+        self.refuse(["ports[0].csum: unknown key", "did you mean offloads.csum?"],
+                    "--port", "vm1,switch=s,socket=s,csum=off")
+
+    def test_check_of_a_network(self):
+        status, out, lines = self.run_once(
+            "--check", "--port", "vm1,switch=lan,socket=a", "--port", "vm2,switch=lan,socket=b",
+            "--uplink", "tap0,switch=lan", "--switch", "other")
+        self.assertEqual((status, lines), (0, []))
+        self.assertIn("0 disks, 2 ports and 1 uplinks on 2 switches, ", out)
 
     def test_unknown_key(self):
         self.refuse(["disks[0].queeues: unknown key", "did you mean queues?"],
@@ -156,7 +183,7 @@ class Keys(pariod_rig.Case):
         config.write_text("disks:\n- name: [\n", encoding="utf-8")
         self.refuse("pario.yaml:3: not valid YAML", "--config", "pario.yaml")
         config.write_text("disks: []\n", encoding="utf-8")
-        self.refuse("no disk is configured", "--config", "pario.yaml")
+        self.refuse("no disk and no port is configured", "--config", "pario.yaml")
 
     def test_one_line_for_each_mistake(self):
         status, _, lines = self.run_once("--disk", "vda,queues=0,seg-max=0,poll=x")

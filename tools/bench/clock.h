@@ -6,7 +6,9 @@
 #ifndef PARIO_BENCH_CLOCK_H
 #define PARIO_BENCH_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -20,6 +22,9 @@ struct bench_clock {
 
 /* Takes about 5 ms on x86. */
 void clock_init(struct bench_clock *c);
+
+/* CPU time of all threads, ended ones and kernel workers of io_uring included; false: not known. */
+bool clock_process_cpu_ns(pid_t pid, uint64_t *ns);
 
 static inline uint64_t clock_monotonic_ns(void)
 {

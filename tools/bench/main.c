@@ -9,6 +9,7 @@
 
 #include "engine.h"
 #include "figures.h"
+#include "netload/main.h"
 #include "options.h"
 #include "report.h"
 #include "session.h"
@@ -17,6 +18,8 @@
 static const char main_help[] =
 	"Usage: pario-bench blk SOCKET [OPTION]...   load a vhost-user-blk back end\n"
 	"       pario-bench blk --help               its options\n"
+	"       pario-bench net SOCKET_A [SOCKET_B] [OPTION]...   load vhost-user-net ports\n"
+	"       pario-bench net --help               its options\n"
 	"       pario-bench figures block --out DIR [OPTION]...   redo the paper's evaluation\n"
 	"       pario-bench figures --help           its options\n"
 	"       pario-bench --version\n";
@@ -115,6 +118,8 @@ int main(int argc, char **argv)
 {
 	if (argc >= 2 && strcmp(argv[1], "blk") == 0)
 		return blk_main(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "net") == 0)
+		return netload_main(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "figures") == 0)
 		return figures_main(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -127,7 +132,8 @@ int main(int argc, char **argv)
 	}
 	if (argc >= 2)
 		fprintf(stderr,
-			"pario-bench: '%s' given, one of blk, figures, --help, --version allowed\n",
+			"pario-bench: '%s' given, one of blk, net, figures, --help, --version "
+			"allowed\n",
 			argv[1]);
 	else
 		fputs(main_help, stderr);

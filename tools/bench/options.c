@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +21,6 @@ const char *const bench_rw_name[RW_MAX_] = {
 _Static_assert(sizeof(bench_rw_name) / sizeof(bench_rw_name[0]) == RW_MAX_, "a name for each");
 
 #define BS_MAX_BYTES (UINT64_C(16) << 20)
-#define SECONDS_MAX 1e7
 
 enum {
 	OPT_RW = 1000,
@@ -94,39 +91,6 @@ static const struct option longopts[] = {
 	{NULL, 0, NULL, 0},
 };
 
-int options_reject(const char *what, const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "pario-bench: %s: ", what);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return BENCH_USAGE;
-}
-
-static int take_count(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-	if (!number_parse_u64(text, out))
-		return options_reject(name, "'%s' is not a number", text);
-	if (*out < min || *out > max)
-		return options_reject(name, "%s given, %llu to %llu allowed", text,
-				      (unsigned long long)min, (unsigned long long)max);
-	return BENCH_OK;
-}
-
-static int take_uint(const char *name, const char *text, unsigned int min, unsigned int max,
-		     unsigned int *out)
-{
-	uint64_t value = 0;
-	int rc = take_count(name, text, min, max, &value);
-
-	if (rc == BENCH_OK)
-		*out = (unsigned int)value;
-	return rc;
-}
-
 static int take_size(const char *name, const char *text, uint64_t min, uint64_t *out)
 {
 	if (!number_parse_size(text, out))
@@ -135,32 +99,6 @@ static int take_size(const char *name, const char *text, uint64_t min, uint64_t 
 		return options_reject(name, "%s given, multiples of 512 from %llu on allowed", text,
 				      (unsigned long long)min);
 	return BENCH_OK;
-}
-
-static int take_seconds(const char *name, const char *text, double min, double *out)
-{
-	if (!number_parse_seconds(text, out))
-		return options_reject(name, "'%s' is not a time such as 10, 10s, 500ms or 2m",
-				      text);
-	if (*out < min || *out > SECONDS_MAX)
-		return options_reject(name, "%s given, %g s to %g s allowed", text, min,
-				      SECONDS_MAX);
-	return BENCH_OK;
-}
-
-static int take_word(const char *name, const char *text, const char *const *word, unsigned int cnt,
-		     unsigned int *out)
-{
-	char allowed[128];
-	size_t len = 0;
-
-	for (*out = 0; *out < cnt; (*out)++)
-		if (strcmp(text, word[*out]) == 0)
-			return BENCH_OK;
-	for (unsigned int i = 0; i < cnt && len < sizeof(allowed); i++)
-		len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", i ? ", " : "",
-					word[i]);
-	return options_reject(name, "'%s' given, one of %s allowed", text, allowed);
 }
 
 static int take_bs(struct bench_opts *o, const char *text)
@@ -179,23 +117,6 @@ static int take_bs(struct bench_opts *o, const char *text)
 	return BENCH_OK;
 }
 
-static int take_cpus(struct bench_opts *o, const char *text)
-{
-	cpu_set_t allowed;
-
-	if (!number_parse_cpus(text, o->cpu, BENCH_CPU_MAX, &o->cpu_cnt))
-		return options_reject("--cpus", "'%s' is not a list of CPUs such as 0 or 2-3,5",
-				      text);
-	sched_getaffinity(0, sizeof(allowed), &allowed);
-	for (unsigned int i = 0; i < o->cpu_cnt; i++)
-		if (o->cpu[i] >= CPU_SETSIZE || !CPU_ISSET(o->cpu[i], &allowed))
-			return options_reject("--cpus",
-					      "CPU %d given, this process may use %d CPUs "
-					      "and not that one",
-					      o->cpu[i], CPU_COUNT(&allowed));
-	return BENCH_OK;
-}
-
 static int take_what(struct bench_opts *o, int opt, const char *arg)
 {
 	unsigned int word = 0;
@@ -204,29 +125,29 @@ static int take_what(struct bench_opts *o, int opt, const char *arg)
 
 	switch (opt) {
 	case OPT_RW:
-		rc = take_word("--rw", arg, bench_rw_name, RW_MAX_, &word);
+		rc = options_take_word("--rw", arg, bench_rw_name, RW_MAX_, &word);
 		o->rw = word;
 		return rc;
 	case OPT_BS:
 		return take_bs(o, arg);
 	case OPT_RWMIXREAD:
-		return take_uint("--rwmixread", arg, 0, 100, &o->rwmixread);
+		return options_take_uint("--rwmixread", arg, 0, 100, &o->rwmixread);
 	case OPT_SIZE:
 		return take_size("--size", arg, 512, &o->size_bytes);
 	case OPT_OFFSET:
 		return take_size("--offset", arg, 0, &o->offset_bytes);
 	case OPT_RUNTIME:
-		return take_seconds("--runtime", arg, 0.01, &o->runtime_s);
+		return options_take_seconds("--runtime", arg, 0.01, &o->runtime_s);
 	case OPT_IOS:
-		return take_count("--ios", arg, 1, UINT64_C(1) << 48, &o->ios);
+		return options_take_count("--ios", arg, 1, UINT64_C(1) << 48, &o->ios);
 	case OPT_WARMUP:
-		return take_seconds("--warmup", arg, 0, &o->warmup_s);
+		return options_take_seconds("--warmup", arg, 0, &o->warmup_s);
 	case OPT_RATE:
-		rc = take_count("--rate", arg, 1, 1000000000, &count);
+		rc = options_take_count("--rate", arg, 1, 1000000000, &count);
 		o->rate = (double)count;
 		return rc;
 	default:
-		return take_count("--seed", arg, 0, UINT64_MAX, &o->seed);
+		return options_take_count("--seed", arg, 0, UINT64_MAX, &o->seed);
 	}
 }
 
@@ -240,33 +161,33 @@ static int take_how(struct bench_opts *o, int opt, const char *arg)
 
 	switch (opt) {
 	case OPT_IODEPTH:
-		return take_uint("--iodepth", arg, 1, BENCH_DEPTH_MAX, &o->iodepth);
+		return options_take_uint("--iodepth", arg, 1, BENCH_DEPTH_MAX, &o->iodepth);
 	case OPT_QUEUES:
-		return take_uint("--queues", arg, 1, BENCH_QUEUE_MAX, &o->queues);
+		return options_take_uint("--queues", arg, 1, BENCH_QUEUE_MAX, &o->queues);
 	case OPT_RING:
-		rc = take_word("--ring", arg, format, 2, &word);
+		rc = options_take_word("--ring", arg, format, 2, &word);
 		o->format = word ? RING_PACKED : RING_SPLIT;
 		return rc;
 	case OPT_RING_SIZE:
-		return take_uint("--ring-size", arg, 1, RING_SIZE_MAX, &o->ring_size);
+		return options_take_uint("--ring-size", arg, 1, RING_SIZE_MAX, &o->ring_size);
 	case OPT_NOTIFY:
-		rc = take_word("--notify", arg, notify, 2, &word);
+		rc = options_take_word("--notify", arg, notify, 2, &word);
 		o->irq = word == 1;
 		return rc;
 	case OPT_CPUS:
-		return take_cpus(o, arg);
+		return options_take_cpus(o->cpu, &o->cpu_cnt, arg);
 	case OPT_SEGMENT:
 		rc = take_size("--segment", arg, 512, &bytes);
 		o->segment_bytes = bytes > BS_MAX_BYTES ? 0 : (uint32_t)bytes;
 		return rc;
 	case OPT_REGIONS:
-		return take_uint("--regions", arg, 1, SHM_REGION_MAX, &o->regions);
+		return options_take_uint("--regions", arg, 1, SHM_REGION_MAX, &o->regions);
 	case OPT_WAIT:
-		return take_seconds("--wait", arg, 0, &o->wait_s);
+		return options_take_seconds("--wait", arg, 0, &o->wait_s);
 	case OPT_TIMEOUT:
-		return take_seconds("--timeout", arg, 0.1, &o->timeout_s);
+		return options_take_seconds("--timeout", arg, 0.1, &o->timeout_s);
 	case OPT_SERVER_PID:
-		rc = take_uint("--server-pid", arg, 1, INT32_MAX, &word);
+		rc = options_take_uint("--server-pid", arg, 1, INT32_MAX, &word);
 		o->server_pid = (pid_t)word;
 		return rc;
 	default:

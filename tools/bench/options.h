@@ -77,4 +77,19 @@ int options_parse(struct bench_opts *o, int argc, char **argv);
 /* One line on standard error: "pario-bench: --what: ..."; returns BENCH_USAGE. */
 int options_reject(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * options_take.c: the value of the option `name`. BENCH_OK, or BENCH_USAGE with a line on standard
+ * error.
+ */
+int options_take_count(const char *name, const char *text, uint64_t min, uint64_t max,
+		       uint64_t *out);
+int options_take_uint(const char *name, const char *text, unsigned int min, unsigned int max,
+		      unsigned int *out);
+int options_take_seconds(const char *name, const char *text, double min, double *out);
+/* *out is the index of the word. */
+int options_take_word(const char *name, const char *text, const char *const *word, unsigned int cnt,
+		      unsigned int *out);
+/* At most BENCH_CPU_MAX, all of which this process may use. */
+int options_take_cpus(int *cpu, unsigned int *cnt, const char *text);
+
 #endif

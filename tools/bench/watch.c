@@ -22,18 +22,6 @@ static void on_signal(int sig)
 	interrupted = 1;
 }
 
-/* CPU time of all threads of a process, ended ones and kernel workers of io_uring included. */
-static bool process_cpu_ns(pid_t pid, uint64_t *ns)
-{
-	clockid_t id;
-	struct timespec ts;
-
-	if (pid <= 0 || clock_getcpuclockid(pid, &id) != 0 || clock_gettime(id, &ts) < 0)
-		return false;
-	*ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-	return true;
-}
-
 struct sample {
 	bool taken, server_known;
 	uint64_t wall_ns, server_ns, client_ns;
@@ -46,8 +34,8 @@ static void sample_take(struct sample *s, const struct engine *e)
 	s->taken = true;
 	s->wall_ns = clock_monotonic_ns();
 	/* A back end in this very process cannot be told from us. */
-	s->server_known = server != getpid() && process_cpu_ns(server, &s->server_ns);
-	(void)process_cpu_ns(getpid(), &s->client_ns);
+	s->server_known = server != getpid() && clock_process_cpu_ns(server, &s->server_ns);
+	(void)clock_process_cpu_ns(getpid(), &s->client_ns);
 }
 
 static void progress_sum(struct engine *e, uint64_t *ios, uint64_t *bytes)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "control/schema.h"
 #include "control/tree.h"
 
 /* The answer as it is, or a line that says what was done. */
@@ -70,7 +71,7 @@ enum exit_status run_set(const struct words *words)
 	if (strcmp(words->text[0], "daemon") == 0)
 		status = client_ask(words->api, "PATCH", "/v1/daemon", NULL, changes, &answer);
 	else
-		status = client_ask(words->api, "PATCH", "/v1/disks/%s", words->text[0], changes,
+		status = client_ask(words->api, "PATCH", "/v1/objects/%s", words->text[0], changes,
 				    &answer);
 	return report(words, status, answer, "is changed", words->text[0]);
 }
@@ -81,8 +82,8 @@ static void say(void *arg, const char *line)
 	complain("%s", line);
 }
 
-/* As --disk takes it. NULL after a complaint. */
-static json_t *parse_spec(const char *spec)
+/* As --disk, --port and so on take it. NULL after a complaint. */
+static json_t *parse_spec(const char *spec, const char *noun)
 {
 	struct config_errors errors = {.say = say};
 	size_t name_len = strcspn(spec, ",=");
@@ -93,29 +94,43 @@ static json_t *parse_spec(const char *spec)
 		complain("\"%.64s\" does not begin with a name (write NAME,KEY=VALUE,...)", spec);
 		return NULL;
 	}
-	if (tree_parse_spec(&tree, spec, "disk", NULL, &errors) == 0)
+	if (tree_parse_spec(&tree, spec, noun, NULL, &errors) == 0)
 		object = json_incref(tree.root);
 	tree_fini(&tree);
 	return object;
 }
 
+/* CONFIG_KIND_CNT: none. */
+static enum config_kind parse_kind(const char *noun)
+{
+	unsigned kind = 0;
+
+	while (kind < CONFIG_KIND_CNT && strcmp(config_noun(kind), noun) != 0)
+		kind++;
+	return kind;
+}
+
 enum exit_status run_add(const struct words *words)
 {
+	enum config_kind kind = words->cnt == 2 ? parse_kind(words->text[0]) : CONFIG_KIND_CNT;
 	enum exit_status status;
 	json_t *spec;
 	json_t *answer;
+	char path[32];
 	char *name;
 
-	if (words->cnt != 2 || strcmp(words->text[0], "disk") != 0) {
-		complain("add takes what to add: pario add disk NAME,KEY=VALUE,...");
+	if (kind == CONFIG_KIND_CNT) {
+		complain("add takes what to add: pario add disk|switch|port|uplink "
+			 "NAME,KEY=VALUE,...");
 		return EXIT_STATUS_USAGE;
 	}
-	spec = parse_spec(words->text[1]);
+	spec = parse_spec(words->text[1], words->text[0]);
 	if (!spec)
 		return EXIT_STATUS_USAGE;
 	name = strndup(words->text[1], strcspn(words->text[1], ","));
-	status = client_ask(words->api, "POST", "/v1/disks", NULL, spec, &answer);
-	status = report(words, status, answer, "is added", name ? name : "disk");
+	snprintf(path, sizeof(path), "/v1/%s", config_table(kind)->name);
+	status = client_ask(words->api, "POST", path, NULL, spec, &answer);
+	status = report(words, status, answer, "is added", name ? name : words->text[0]);
 	free(name);
 	return status;
 }
@@ -129,7 +144,7 @@ enum exit_status run_remove(const struct words *words)
 		complain("remove takes one argument: pario remove NAME");
 		return EXIT_STATUS_USAGE;
 	}
-	status = client_ask(words->api, "DELETE", "/v1/disks/%s", words->text[0], NULL, &answer);
+	status = client_ask(words->api, "DELETE", "/v1/objects/%s", words->text[0], NULL, &answer);
 	return report(words, status, answer, "is removed", words->text[0]);
 }
 

@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 
-#include "base/cpuset.h"
 #include "control/config.h"
 #include "control/schema.h"
 #include "pario.h"
@@ -20,7 +19,7 @@ enum exit_status run_check(const struct words *words)
 {
 	struct config_errors errors = {.say = say};
 	struct config config;
-	char cpus[128];
+	char description[CONFIG_DESCRIPTION_BYTES];
 
 	if (words->cnt != 1 || words->json) {
 		complain("check takes one argument: pario check FILE");
@@ -33,9 +32,8 @@ enum exit_status run_check(const struct words *words)
 	if (errors.cnt == 0)
 		config_check_paths(&config, &errors);
 	if (errors.cnt == 0) {
-		cpuset_format(&config.daemon.workers, cpus, sizeof(cpus));
-		printf("%s is valid: %u disks, %d workers (CPUs %s)\n", words->text[0],
-		       config.disk_cnt, CPU_COUNT(&config.daemon.workers), cpus);
+		config_describe(&config, description, sizeof(description));
+		printf("%s is valid: %s\n", words->text[0], description);
 	}
 	config_fini(&config);
 	return errors.cnt ? EXIT_STATUS_REFUSED : EXIT_STATUS_DONE;

@@ -25,26 +25,44 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"list", "[--json]", "List the daemon's disks: state, size, queues, requests.", run_list},
+	{"list", "[--json]",
+	 "List the daemon's disks with state, size, queues and requests, and its switches, ports "
+	 "and uplinks with the frames that went in and out.",
+	 run_list},
 	{"show", "NAME [--all] [--json]",
-	 "Show a disk: the keys that were given, its queues (worker, CPU, virtual CPUs, depth, "
-	 "latency), and its counters that are not 0. With daemon for NAME: the daemon's keys. "
+	 "Show a disk, switch, port or uplink: the keys that were given, its queues (worker, CPU, "
+	 "virtual CPUs, depth, latency), what a guest has set of its port, and counters that are "
+	 "not 0. With daemon for NAME: the daemon's keys. "
 	 "With --all also the keys that have their defaults or the daemon's values.",
 	 run_show},
 	{"stats", "[NAME] [--json]",
-	 "Print the counters that are not 0 and the latencies of all disks, or of one.", run_stats},
+	 "Print the counters that are not 0 of all disks, ports and uplinks, or of one, and the "
+	 "latencies of disks.",
+	 run_stats},
+	{"macs", "SWITCH [--json]",
+	 "List the MAC addresses that a switch knows: the port of each, and how long ago it sent.",
+	 run_macs},
 	{"workers", "[--json]",
 	 "List the workers: CPU, queues, load, and how long each was busy, spinning and asleep.",
 	 run_workers},
 	{"set", "NAME KEY=VALUE... [--json]",
-	 "Change keys of a disk while it runs, or with daemon for NAME those of the daemon. It is "
+	 "Change keys of an object while it runs, or with daemon for NAME those of the daemon. It "
+	 "is "
 	 "done when the workers have taken all of it; else nothing has changed. KEY= gives a key "
 	 "back to the daemon's value or the default.",
 	 run_set},
-	{"add", "disk NAME,KEY=VALUE,... [--json]", "Add a disk, written as for pariod --disk.",
-	 run_add},
-	{"remove", "NAME [--json]", "Finish what a disk has under way, and remove it.", run_remove},
+	{"add", "disk|switch|port|uplink NAME,KEY=VALUE,... [--json]",
+	 "Add an object, written as for pariod --disk, --switch, --port and --uplink.", run_add},
+	{"remove", "NAME [--json]", "Finish what an object has under way, and remove it.",
+	 run_remove},
 	{"resize", "NAME SIZE [--json]", "Make a disk larger, and tell its guest.", run_resize},
+	{"capture", "PORT -w FILE [OPTION]...",
+	 "Have the daemon write the frames of a port or uplink into a pcapng file, which it makes, "
+	 "until interrupted or until the file has its size; or with --stop end a capture that "
+	 "somebody left. --size SIZE: bytes at most (100M). --snaplen N: bytes of each frame at "
+	 "most. --direction in|out|both: in is from the port. --filter EXPRESSION: as tcpdump's. "
+	 "--drops: only frames that the switch drops.",
+	 run_capture},
 	{"check", "FILE",
 	 "Check a configuration file and the paths in it, as pariod --config FILE --check does.",
 	 run_check},
@@ -52,6 +70,15 @@ static const struct command commands[] = {
 	 "Print every key of a configuration with its type, default, what is allowed, and help.",
 	 run_schema},
 };
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
 
 void complain(const char *fmt, ...)
 {
@@ -83,6 +110,14 @@ static void print_help(FILE *out)
 	      out);
 }
 
+/* Is the command given words that begin with a minus? */
+static bool has_own_options(const char *name)
+{
+	const struct command *command = find_command(name);
+
+	return command && command->run == run_capture;
+}
+
 /*
  * Takes the options out of the words, wherever they stand. False after a complaint; *text is the
  * last of --help and --version.
@@ -110,6 +145,8 @@ static bool take_options(int argc, char **argv, struct words *words, const char 
 			words->api = argv[++i];
 		} else if (strncmp(argv[i], "--api=", 6) == 0) {
 			words->api = argv[i] + 6;
+		} else if (argv[i][0] == '-' && words->cnt > 0 && has_own_options(words->text[0])) {
+			words->text[words->cnt++] = argv[i];
 		} else if (argv[i][0] == '-') {
 			complain("\"%s\" is no option of pario (see pario --help)", argv[i]);
 			return false;
@@ -123,6 +160,7 @@ static bool take_options(int argc, char **argv, struct words *words, const char 
 static enum exit_status dispatch(struct words *words)
 {
 	const char *name = words->text[0];
+	const struct command *command;
 
 	if (words->cnt == 0) {
 		print_help(stderr);
@@ -130,15 +168,14 @@ static enum exit_status dispatch(struct words *words)
 	}
 	words->text++;
 	words->cnt--;
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(name, commands[i].name) != 0)
-			continue;
-		if (!words->all || commands[i].run == run_show)
-			return commands[i].run(words);
-		complain("%s takes no --all: that belongs to show", name);
+	command = find_command(name);
+	if (!command) {
+		complain("\"%s\" is no command of pario (see pario --help)", name);
 		return EXIT_STATUS_USAGE;
 	}
-	complain("\"%s\" is no command of pario (see pario --help)", name);
+	if (!words->all || command->run == run_show)
+		return command->run(words);
+	complain("%s takes no --all: that belongs to show", name);
 	return EXIT_STATUS_USAGE;
 }
 

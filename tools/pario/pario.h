@@ -33,8 +33,11 @@ enum exit_status run_check(const struct words *words);
 enum exit_status run_schema(const struct words *words);
 
 /* commands_show.c */
-enum exit_status run_list(const struct words *words);
 enum exit_status run_show(const struct words *words);
+
+/* commands_list.c */
+enum exit_status run_list(const struct words *words);
+enum exit_status run_macs(const struct words *words);
 enum exit_status run_stats(const struct words *words);
 enum exit_status run_workers(const struct words *words);
 
@@ -43,5 +46,8 @@ enum exit_status run_set(const struct words *words);
 enum exit_status run_add(const struct words *words);
 enum exit_status run_remove(const struct words *words);
 enum exit_status run_resize(const struct words *words);
+
+/* commands_capture.c */
+enum exit_status run_capture(const struct words *words);
 
 #endif

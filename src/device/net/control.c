@@ -30,8 +30,6 @@
 
 /* Malformed commands, and those that are answered at once, in one turn. */
 #define COMMANDS_PER_TURN 32
-/* A packed ring that was never served: both indices 0, both wrap counters 1. */
-#define PACKED_BASE_FRESH 0x80008000u
 
 /* ---- owner worker, or the one that it left ---- */
 
@@ -51,10 +49,30 @@ static uint32_t write_answer(struct vq_slot *slot, uint8_t ack, const uint8_t *r
 	return written;
 }
 
+void net_command_answer(const struct net_command *command, struct vq_slot *chain)
+{
+	chain->used_bytes =
+		write_answer(chain, command->ack, command->result, command->result_bytes);
+}
+
+bool net_command_take(struct net_command *command, struct vq_slot *chain)
+{
+	struct iov_cursor cursor;
+
+	if (chain->error || !chain->in_bytes || chain->out_bytes < NET_COMMAND_BYTES_MIN ||
+	    chain->out_bytes > NET_COMMAND_BYTES_MAX) {
+		chain->used_bytes = write_answer(chain, NET_ERR, NULL, 0);
+		return false;
+	}
+	iov_cursor_init(&cursor, chain->iov, chain->out_cnt);
+	command->bytes = (uint32_t)iov_copy_in(&cursor, command->data, chain->out_bytes);
+	command->result_bytes = 0;
+	return true;
+}
+
 static void answer(struct net_command *command, struct net_slot *slot)
 {
-	slot->slot.used_bytes =
-		write_answer(&slot->slot, command->ack, command->result, command->result_bytes);
+	net_command_answer(command, &slot->slot);
 	/* The command is free for whoever owns the queue now. */
 	store_release(&command->busy, false);
 }
@@ -78,19 +96,12 @@ static void execute_on_control(struct evloop_post *post);
 static bool begin_command(struct net_queue *queue, struct net_slot *slot)
 {
 	struct net_command *command = &queue->net->control->command;
-	struct vq_slot *chain = &slot->slot;
-	struct iov_cursor cursor;
 
-	if (chain->error || !chain->in_bytes || chain->out_bytes < NET_COMMAND_BYTES_MIN ||
-	    chain->out_bytes > NET_COMMAND_BYTES_MAX) {
+	if (!net_command_take(command, &slot->slot)) {
 		stat_inc(&queue->stats.control_malformed);
-		chain->used_bytes = write_answer(chain, NET_ERR, NULL, 0);
 		return false;
 	}
 	stat_inc(&queue->stats.control_commands);
-	iov_cursor_init(&cursor, chain->iov, chain->out_cnt);
-	command->bytes = (uint32_t)iov_copy_in(&cursor, command->data, chain->out_bytes);
-	command->result_bytes = 0;
 	command->answered = false;
 	command->queue = queue;
 	command->remainder = NULL;
@@ -294,14 +305,6 @@ bool net_queue_is_told(const struct device *device, unsigned idx)
 	return kind_of(net_of_device(device), idx) != NET_QUEUE_CONTROL;
 }
 
-static bool ring_is_fresh(const struct device *device, unsigned idx)
-{
-	uint32_t base = device_queue_base(device, idx);
-
-	return !base || (device_has_feature(device->acked, DEVICE_F_RING_PACKED) &&
-			 base == PACKED_BASE_FRESH);
-}
-
 static void control_queue_changed(struct net_device *net, unsigned idx)
 {
 	bool runs = device_queue_running(&net->device, idx);
@@ -309,7 +312,7 @@ static void control_queue_changed(struct net_device *net, unsigned idx)
 	if (runs == net->control->runs)
 		return;
 	net->control->runs = runs;
-	if (runs && ring_is_fresh(&net->device, idx))
+	if (runs && device_queue_starts_fresh(&net->device, idx))
 		forget(net);
 	(void)net_rules_update(net, NULL);
 }

@@ -19,7 +19,9 @@
 
 /* Statistics (5.1.6.5.9): entries of 16 bytes ask for one result of at most 56 bytes each. */
 #define NET_STATS_ASKED_BYTES 16
-#define NET_STATS_RESULTS_BYTES_MAX ((NET_COMMAND_BYTES_MAX / NET_STATS_ASKED_BYTES) * 3 * 56)
+#define NET_STATS_RESULT_BYTES 56
+#define NET_STATS_RESULTS_BYTES_MAX \
+	(NET_COMMAND_BYTES_MAX / NET_STATS_ASKED_BYTES * NET_STATS_RESULT_BYTES)
 
 /* What the driver set; default after a reset. */
 struct net_driver_state {
@@ -91,6 +93,13 @@ uint64_t net_offload_bits(void);
 void net_config_changed(struct net_device *net);
 /* How many receive queues the switch may use. */
 void net_receivers_update(struct net_device *net);
+
+/*
+ * control.c, also for a fuzzer. Copies a command out of its chain; false: it is none, and was
+ * answered. And the answer into it.
+ */
+bool net_command_take(struct net_command *command, struct vq_slot *chain);
+void net_command_answer(const struct net_command *command, struct vq_slot *chain);
 
 /*
  * control_execute.c: the command in net->control->command; changes the state and fills in the

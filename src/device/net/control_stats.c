@@ -111,17 +111,19 @@ static uint8_t query(struct net_device *net, uint32_t bytes)
 	return NET_OK;
 }
 
-/* The types that queue idx may be asked for. */
-static uint64_t types_of_queue(const struct net_device *net, unsigned idx)
+/* May queue idx, if there is one, be asked for that? */
+static bool may_ask(const struct net_device *net, unsigned idx, uint64_t asked)
 {
 	enum net_queue_kind kind = net_queue_kind(net->device.acked, net->pairs_max, idx);
 	uint64_t types = 0;
 
+	if (kind == NET_QUEUE_NONE || idx >= net->device.queue_max)
+		return false;
 	for (unsigned i = 0; i < ARRAY_LEN(stats_types); i++) {
 		if (stats_types[i].kind == kind)
 			types |= 1ull << stats_types[i].type;
 	}
-	return types;
+	return !(asked & ~types);
 }
 
 static void gather(struct net_device *net, unsigned idx, struct sources *from)
@@ -170,7 +172,7 @@ static uint8_t get(struct net_device *net, const uint8_t *data, uint32_t bytes)
 		return NET_ERR;
 	for (uint32_t at = 0; at < bytes; at += (uint32_t)sizeof(asked)) {
 		memcpy(&asked, data + at, sizeof(asked));
-		if (le64_get(asked.types) & ~types_of_queue(net, le16_get(asked.vq_index)))
+		if (!may_ask(net, le16_get(asked.vq_index), le64_get(asked.types)))
 			return NET_ERR;
 	}
 	for (uint32_t at = 0; at < bytes; at += (uint32_t)sizeof(asked)) {

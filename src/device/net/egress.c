@@ -69,6 +69,10 @@ static void edit_tag(struct net_egress *egress)
 		memmove(tag, tag + ETHER_TAG_BYTES,
 			egress->head_bytes - TAG_OFFSET - ETHER_TAG_BYTES);
 		egress->head_bytes -= ETHER_TAG_BYTES;
+	} else if (egress->edit == NETPORT_TAG_SET) {
+		/* The priority stays. */
+		tag[2] = (uint8_t)((tag[2] & 0xf0) | egress->frame->vlan >> 8);
+		tag[3] = (uint8_t)egress->frame->vlan;
 	}
 }
 

@@ -293,6 +293,8 @@ static enum rx_put put_output(struct net_queue *queue, struct net_egress *egress
 					: egress->payload.rest_bytes;
 
 		stat_inc(&queue->stats.rx_small_buffer);
+		netport_show_drop(queue->net->port, queue->exchange, egress->frame,
+				  NETPORT_DROP_SMALL_BUFFER);
 		/* Payload is taken in order: what comes next begins behind it. */
 		egress->payload.rest += rest;
 		egress->payload.rest_bytes -= rest;
@@ -351,6 +353,7 @@ enum rx_put rx_put_frame(struct net_queue *queue, const struct frame *frame)
 		edit = netport_tag_edit(queue->net->port, frame);
 	if (unlikely(over_mtu(frame, rules))) {
 		stat_inc(&queue->stats.rx_over_mtu);
+		netport_show_drop(queue->net->port, queue->exchange, frame, NETPORT_DROP_OVER_MTU);
 		return RX_PUT_DONE;
 	}
 	if (unlikely(rules->filter_macs | rules->filter_vlans) && filtered(rules, frame, edit)) {

@@ -114,12 +114,18 @@ static void pop_front(struct net_queue *queue)
 	rx->wait_cnt--;
 }
 
+static COLD void drop(struct net_queue *queue, const struct frame *frame)
+{
+	stat_inc(&queue->stats.rx_no_buffer);
+	netport_show_drop(queue->net->port, queue->exchange, frame, NETPORT_DROP_NO_BUFFER);
+}
+
 /* The frame at the front will not be delivered, or not to its end. */
 static void abort_front(struct net_queue *queue)
 {
 	queue->rx->egressing = false;
 	queue->rx->output_ready = false;
-	stat_inc(&queue->stats.rx_no_buffer);
+	drop(queue, waiting_at(queue->rx, 0)->frame);
 	pop_front(queue);
 }
 
@@ -152,8 +158,9 @@ static void drop_from(struct net_queue *queue, unsigned pos)
 			abort_front(queue);
 			return;
 		}
-		put_waiting(queue, waiting_at(rx, --rx->wait_cnt));
-		stat_inc(&queue->stats.rx_no_buffer);
+		rx->wait_cnt--;
+		drop(queue, waiting_at(rx, rx->wait_cnt)->frame);
+		put_waiting(queue, waiting_at(rx, rx->wait_cnt));
 	}
 }
 
@@ -179,7 +186,7 @@ void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns)
 	bool held = false;
 
 	if (rx->wait_cnt == RX_WAIT_MAX) {
-		stat_inc(&queue->stats.rx_no_buffer);
+		drop(queue, frame);
 		exchange_put(queue->exchange, frame);
 		return;
 	}

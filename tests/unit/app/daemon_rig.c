@@ -64,7 +64,7 @@ void rig_disk(struct rig *rig, const char *spec)
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(spec, ","), spec);
 	snprintf(whole, sizeof(whole), "%s,socket=%s", spec, rig_path(rig, name, "sock"));
-	config_add_disk(&rig->config, whole, &rig->errors);
+	config_add_spec(&rig->config, CONFIG_DISK, whole, &rig->errors);
 }
 
 void rig_start(struct rig *rig)
@@ -191,7 +191,7 @@ void rig_set_disk(struct rig *rig, const char *name, const char *changes, int st
 	json_t *json = rig_json(changes);
 	struct asked asked;
 
-	operate_set_disk(rig->daemon, name, json, ask(&asked));
+	operate_set(rig->daemon, CONFIG_DISK, name, json, ask(&asked));
 	json_decref(json);
 	rig_answer(rig, &asked, status, line);
 }
@@ -206,16 +206,41 @@ void rig_set_daemon(struct rig *rig, const char *changes, int status, const char
 	rig_answer(rig, &asked, status, line);
 }
 
-void rig_add(struct rig *rig, const char *spec, int status, const char *line)
+void rig_add_kind(struct rig *rig, enum config_kind kind, const char *spec, int status,
+		  const char *line)
 {
 	json_t *json = rig_json(spec);
 	const char *name = json_string_value(json_object_get(json, "name"));
 	struct asked asked;
 
-	if (name && !json_object_get(json, "socket"))
+	if ((kind == CONFIG_DISK || kind == CONFIG_PORT) && name &&
+	    !json_object_get(json, "socket"))
 		json_object_set_new(json, "socket", json_string(rig_path(rig, name, "sock")));
-	operate_add_disk(rig->daemon, json, ask(&asked));
+	operate_add(rig->daemon, kind, json, ask(&asked));
 	json_decref(json);
+	rig_answer(rig, &asked, status, line);
+}
+
+void rig_add(struct rig *rig, const char *spec, int status, const char *line)
+{
+	rig_add_kind(rig, CONFIG_DISK, spec, status, line);
+}
+
+void rig_set(struct rig *rig, const char *name, const char *changes, int status, const char *line)
+{
+	json_t *json = rig_json(changes);
+	struct asked asked;
+
+	operate_set(rig->daemon, CONFIG_ANY, name, json, ask(&asked));
+	json_decref(json);
+	rig_answer(rig, &asked, status, line);
+}
+
+void rig_remove_any(struct rig *rig, const char *name, int status, const char *line)
+{
+	struct asked asked;
+
+	operate_remove(rig->daemon, CONFIG_ANY, name, ask(&asked));
 	rig_answer(rig, &asked, status, line);
 }
 
@@ -223,7 +248,7 @@ void rig_remove(struct rig *rig, const char *name, int status, const char *line)
 {
 	struct asked asked;
 
-	operate_remove_disk(rig->daemon, name, ask(&asked));
+	operate_remove(rig->daemon, CONFIG_DISK, name, ask(&asked));
 	rig_answer(rig, &asked, status, line);
 }
 
@@ -231,6 +256,6 @@ void rig_resize(struct rig *rig, const char *name, const char *size, int status,
 {
 	struct asked asked;
 
-	operate_resize_disk(rig->daemon, name, size, ask(&asked));
+	operate_resize(rig->daemon, name, size, ask(&asked));
 	rig_answer(rig, &asked, status, line);
 }

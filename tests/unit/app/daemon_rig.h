@@ -73,6 +73,11 @@ void rig_set_disk(struct rig *rig, const char *name, const char *changes, int st
 		  const char *line);
 void rig_set_daemon(struct rig *rig, const char *changes, int status, const char *line);
 void rig_add(struct rig *rig, const char *spec, int status, const char *line);
+/* Of any kind; ports get a socket as disks do. */
+void rig_add_kind(struct rig *rig, enum config_kind kind, const char *spec, int status,
+		  const char *line);
+void rig_set(struct rig *rig, const char *name, const char *changes, int status, const char *line);
+void rig_remove_any(struct rig *rig, const char *name, int status, const char *line);
 void rig_remove(struct rig *rig, const char *name, int status, const char *line);
 void rig_resize(struct rig *rig, const char *name, const char *size, int status, const char *line);
 
@@ -96,5 +101,8 @@ void guest_start_one(struct rig *rig, struct guest *guest, const char *disk);
 /* More requests have been done since, on each queue. */
 void guest_progress(struct rig *rig, struct guest *guest);
 void guest_end(struct rig *rig, struct guest *guest);
+
+/* A guest of a port: sends frames and counts those that come back; the rest as above. */
+void nic_start(struct rig *rig, struct guest *guest, const char *port);
 
 #endif

@@ -21,6 +21,7 @@
 #include "base/cpuset.h"
 #include "base/log.h"
 #include "control/schema.h"
+#include "app/disk.h"
 #include "daemon_rig.h"
 
 /* How the next change of a placement fails. */
@@ -88,32 +89,32 @@ static void begin(struct rig *rig)
 /* What runs is what the configuration says, of every disk. */
 static void assert_agreement(const struct rig *rig)
 {
-	for (unsigned i = 0; i < daemon_disk_cnt(rig->daemon); i++) {
-		const struct disk *disk = daemon_disk(rig->daemon, i);
-		const struct config_disk *config = daemon_config(rig->daemon)->disks[i];
-		const struct device_tuning *tuning = device_tuning(disk->device);
+	for (unsigned i = 0; i < daemon_cnt(rig->daemon, CONFIG_DISK); i++) {
+		const struct disk *disk = disk_of(daemon_at(rig->daemon, CONFIG_DISK, i));
+		const struct config_disk *config = config_disk_at(daemon_config(rig->daemon), i);
+		const struct device_tuning *tuning = device_tuning(disk->front.device);
 		struct worker *const *workers;
 		struct placed_view view;
 		unsigned cnt;
 
-		assert_ptr_equal(disk->config, config);
-		assert_int_equal(tuning->poll_mode, config->poll);
-		assert_int_equal(tuning->poll_max_ns, config->poll_max_us * NS_PER_US);
-		assert_int_equal(tuning->coalesce.mode, config->coalesce.mode);
-		assert_int_equal(tuning->coalesce.packets, config->coalesce.packets);
-		assert_int_equal(tuning->coalesce.usecs, config->coalesce.usecs);
-		workers = device_workers(disk->device, &cnt);
-		assert_int_equal(cnt, CPU_COUNT(&config->workers));
+		assert_ptr_equal(disk_config(disk), config);
+		assert_int_equal(tuning->poll_mode, config->front.poll);
+		assert_int_equal(tuning->poll_max_ns, config->front.poll_max_us * NS_PER_US);
+		assert_int_equal(tuning->coalesce.mode, config->front.coalesce.mode);
+		assert_int_equal(tuning->coalesce.packets, config->front.coalesce.packets);
+		assert_int_equal(tuning->coalesce.usecs, config->front.coalesce.usecs);
+		workers = device_workers(disk->front.device, &cnt);
+		assert_int_equal(cnt, CPU_COUNT(&config->front.workers));
 		for (unsigned w = 0; w < cnt; w++)
-			assert_true(CPU_ISSET(worker_cpu(workers[w]), &config->workers));
-		for (unsigned q = 0; q < device_queue_max(disk->device); q++) {
-			const struct worker *worker = device_queue_worker(disk->device, q);
+			assert_true(CPU_ISSET(worker_cpu(workers[w]), &config->front.workers));
+		for (unsigned q = 0; q < device_queue_max(disk->front.device); q++) {
+			const struct worker *worker = device_queue_worker(disk->front.device, q);
 
 			if (worker)
-				assert_true(CPU_ISSET(worker_cpu(worker), &config->workers));
+				assert_true(CPU_ISSET(worker_cpu(worker), &config->front.workers));
 		}
-		placer_view(&disk->placed, &view);
-		assert_int_equal(view.mode, config->placement);
+		placer_view(&disk->front.placed, &view);
+		assert_int_equal(view.mode, config->front.placement);
 	}
 }
 
@@ -167,12 +168,12 @@ static void test_set_disk_under_load(void **state)
 	guest_start(&rig, &guest, "a", 4);
 	for (unsigned i = 0; i < ARRAY_LEN(disk_cases); i++) {
 		const struct set_case *c = &disk_cases[i];
-		enum poll_mode poll = rig.config.disks[0]->poll;
+		enum poll_mode poll = config_disk_at(&rig.config, 0)->front.poll;
 
 		rig_set_disk(&rig, "a", c->changes, c->line ? -EINVAL : 0, c->line);
 		/* All or nothing. */
 		if (c->line)
-			assert_int_equal(rig.config.disks[0]->poll, poll);
+			assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, poll);
 		assert_agreement(&rig);
 		guest_progress(&rig, &guest);
 	}
@@ -187,21 +188,21 @@ static void test_values_are_taken(void **state)
 
 	(void)state;
 	begin(&rig);
-	disk = rig.config.disks[0];
+	disk = config_disk_at(&rig.config, 0);
 	rig_set_disk(&rig, "a",
 		     "{'poll': 'never', 'poll-max-us': 80, 'coalesce': {'mode': 'static'}, "
 		     "'vcpus': '0', 'siblings': true, 'placement': 'off'}",
 		     0, NULL);
-	assert_int_equal(disk->poll, POLL_MODE_NEVER);
-	assert_int_equal(disk->poll_max_us, 80);
-	assert_int_equal(disk->coalesce.mode, COALESCE_STATIC);
-	assert_string_equal(disk->vcpus, "0");
-	assert_true(disk->siblings);
-	assert_int_equal(disk->placement, PLACEMENT_OFF);
+	assert_int_equal(disk->front.poll, POLL_MODE_NEVER);
+	assert_int_equal(disk->front.poll_max_us, 80);
+	assert_int_equal(disk->front.coalesce.mode, COALESCE_STATIC);
+	assert_string_equal(disk->front.vcpus, "0");
+	assert_true(disk->front.siblings);
+	assert_int_equal(disk->front.placement, PLACEMENT_OFF);
 	assert_agreement(&rig);
 	rig_set_disk(&rig, "a", "{'vcpus': null, 'poll': null}", 0, NULL);
-	assert_null(disk->vcpus);
-	assert_int_equal(disk->poll, POLL_MODE_ADAPTIVE);
+	assert_null(disk->front.vcpus);
+	assert_int_equal(disk->front.poll, POLL_MODE_ADAPTIVE);
 	assert_agreement(&rig);
 	rig_stop(&rig);
 }
@@ -210,6 +211,7 @@ static void test_values_are_taken(void **state)
 static void test_workers_of_disk(void **state)
 {
 	struct worker *const *workers;
+	const struct device *device;
 	struct guest guest;
 	char changes[64];
 	cpu_set_t allowed;
@@ -225,6 +227,7 @@ static void test_workers_of_disk(void **state)
 	rig_start(&rig);
 	guest_start(&rig, &guest, "a", 4);
 	workers = daemon_workers(rig.daemon, &cnt);
+	device = disk_of(daemon_at(rig.daemon, CONFIG_DISK, 0))->front.device;
 	/* Twice round, on as many as a big machine needs not be gone through. */
 	cnt = cnt < 4 ? cnt : 4;
 	for (unsigned i = 0; i < 2 * cnt; i++) {
@@ -232,8 +235,7 @@ static void test_workers_of_disk(void **state)
 			 worker_cpu(workers[i % cnt]));
 		rig_set_disk(&rig, "a", changes, 0, NULL);
 		for (unsigned q = 0; q < 4; q++)
-			assert_ptr_equal(device_queue_worker(daemon_disk(rig.daemon, 0)->device, q),
-					 workers[i % cnt]);
+			assert_ptr_equal(device_queue_worker(device, q), workers[i % cnt]);
 		assert_agreement(&rig);
 		guest_progress(&rig, &guest);
 	}
@@ -257,12 +259,12 @@ static void test_set_daemon(void **state)
 	rig_set_daemon(&rig, "{'poll': 'never', 'coalesce': {'usecs': 70, 'mode': 'adaptive'}}", 0,
 		       NULL);
 	assert_int_equal(rig.config.daemon.poll, POLL_MODE_NEVER);
-	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_NEVER);
-	assert_int_equal(rig.config.disks[0]->coalesce.usecs, 70);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, POLL_MODE_NEVER);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.coalesce.usecs, 70);
 	/* It said so itself. */
-	assert_int_equal(rig.config.disks[1]->poll, POLL_MODE_ALWAYS);
-	assert_int_equal(rig.config.disks[1]->coalesce.usecs, 9);
-	assert_int_equal(rig.config.disks[1]->coalesce.mode, COALESCE_ADAPTIVE);
+	assert_int_equal(config_disk_at(&rig.config, 1)->front.poll, POLL_MODE_ALWAYS);
+	assert_int_equal(config_disk_at(&rig.config, 1)->front.coalesce.usecs, 9);
+	assert_int_equal(config_disk_at(&rig.config, 1)->front.coalesce.mode, COALESCE_ADAPTIVE);
 	assert_agreement(&rig);
 
 	/* What was set on the disk stays; what is taken back follows again. */
@@ -270,9 +272,9 @@ static void test_set_daemon(void **state)
 	rig_set_disk(&rig, "b", "{'poll': null}", 0, NULL);
 	rig_set_daemon(&rig, "{'poll': 'always', 'poll-max-us': 33, 'placement': 'fixed'}", 0,
 		       NULL);
-	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_ADAPTIVE);
-	assert_int_equal(rig.config.disks[1]->poll, POLL_MODE_ALWAYS);
-	assert_int_equal(rig.config.disks[1]->poll_max_us, 33);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, POLL_MODE_ADAPTIVE);
+	assert_int_equal(config_disk_at(&rig.config, 1)->front.poll, POLL_MODE_ALWAYS);
+	assert_int_equal(config_disk_at(&rig.config, 1)->front.poll_max_us, 33);
 	assert_agreement(&rig);
 	guest_progress(&rig, &guest_a);
 	guest_progress(&rig, &guest_b);
@@ -349,7 +351,7 @@ static void test_rq_affinity(void **state)
 	host_affinity = -1;
 	rig_set_disk(&rig, "f", "{'rq-affinity': 2}", -EINVAL,
 		     "disk f.rq-affinity: there is no block device");
-	assert_false(config_disk_given(rig.config.disks[0], "rq-affinity"));
+	assert_false(config_given(config_at(&rig.config, CONFIG_DISK, 0), "rq-affinity"));
 	assert_agreement(&rig);
 	rig_stop(&rig);
 }
@@ -369,14 +371,15 @@ static void test_failure_is_taken_back(void **state)
 	guest_start(&rig, &guest, "a", 4);
 	fail_placer.at_once = ENOMEM;
 	rig_set_disk(&rig, "a", CHANGE, -ENOMEM, "disk a: no memory for the placement");
-	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_ADAPTIVE);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, POLL_MODE_ADAPTIVE);
 	assert_agreement(&rig);
 
 	fail_placer.later = ENOSPC;
 	operate_set_daemon(rig.daemon, json, ask(&asked));
 	json_decref(json);
 	assert_false(asked.answered);
-	assert_int_equal(device_tuning(daemon_disk(rig.daemon, 0)->device)->poll_mode,
+	assert_int_equal(device_tuning(disk_of(daemon_at(rig.daemon, CONFIG_DISK, 0))->front.device)
+				 ->poll_mode,
 			 POLL_MODE_NEVER);
 	/* Both disks asked the placer with one join; both are heard. */
 	fail_placer.later = 0;
@@ -390,7 +393,7 @@ static void test_failure_is_taken_back(void **state)
 	guest_progress(&rig, &guest);
 
 	rig_set_daemon(&rig, CHANGE, 0, NULL);
-	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_NEVER);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, POLL_MODE_NEVER);
 	assert_agreement(&rig);
 	guest_progress(&rig, &guest);
 	guest_end(&rig, &guest);
@@ -414,7 +417,7 @@ static void test_order(void **state)
 	for (unsigned i = 0; i < CNT; i++) {
 		if (i == CNT / 2)
 			operate_set_daemon(rig.daemon, of_daemon, ask(&asked[CNT]));
-		operate_set_disk(rig.daemon, "a", json[i % 2], ask(&asked[i]));
+		operate_set(rig.daemon, CONFIG_DISK, "a", json[i % 2], ask(&asked[i]));
 	}
 	/* The last waits for the others, which wait for the workers. */
 	assert_false(asked[CNT - 1].answered);
@@ -423,7 +426,7 @@ static void test_order(void **state)
 		assert_true(asked[i].answered);
 		assert_int_equal(asked[i].status, 0);
 	}
-	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_ALWAYS);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, POLL_MODE_ALWAYS);
 	assert_agreement(&rig);
 	guest_progress(&rig, &guest);
 	guest_end(&rig, &guest);

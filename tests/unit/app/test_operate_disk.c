@@ -19,6 +19,7 @@
 
 #include "app/signals.h"
 #include "base/clock.h"
+#include "app/disk.h"
 #include "daemon_rig.h"
 
 /* A removal's deadline comes at once when it is wanted so. */
@@ -72,18 +73,22 @@ static void test_add_and_remove(void **state)
 	for (unsigned lap = 0; lap < 5; lap++) {
 		rig_add(&rig, "{'name': 'b', 'backend': 'ram', 'size': '1M', 'queues': 4}", 0,
 			NULL);
-		assert_int_equal(daemon_disk_cnt(rig.daemon), 2);
-		assert_int_equal(disk_state(daemon_find_disk(rig.daemon, "b")), DISK_WAITING);
+		assert_int_equal(daemon_cnt(rig.daemon, CONFIG_DISK), 2);
+		assert_int_equal(
+			served_front_state(served_front(daemon_find(rig.daemon, CONFIG_DISK, "b"))),
+			FRONT_WAITING);
 		guest_start(&rig, &guest_b, "b", 4);
-		assert_int_equal(disk_state(daemon_find_disk(rig.daemon, "b")), DISK_CONNECTED);
+		assert_int_equal(
+			served_front_state(served_front(daemon_find(rig.daemon, CONFIG_DISK, "b"))),
+			FRONT_CONNECTED);
 		guest_progress(&rig, &guest_a);
 		/* Once with its guest, once without. */
 		if (lap % 2)
 			guest_end(&rig, &guest_b);
 		rig_remove(&rig, "b", 0, NULL);
-		assert_int_equal(daemon_disk_cnt(rig.daemon), 1);
-		assert_int_equal(rig.config.disk_cnt, 1);
-		assert_null(daemon_find_disk(rig.daemon, "b"));
+		assert_int_equal(daemon_cnt(rig.daemon, CONFIG_DISK), 1);
+		assert_int_equal(rig.config.lists[CONFIG_DISK].cnt, 1);
+		assert_null(disk_of(daemon_find(rig.daemon, CONFIG_DISK, "b")));
 		assert_false(is_there(&rig, "b"));
 		if (lap % 2 == 0)
 			guest_end(&rig, &guest_b);
@@ -105,7 +110,8 @@ static void test_removal_of_the_first(void **state)
 	rig_add(&rig, "{'name': 'b', 'backend': 'ram', 'size': '1M', 'queues': 2}", 0, NULL);
 	guest_start(&rig, &guest, "b", 2);
 	rig_remove(&rig, "a", 0, NULL);
-	assert_ptr_equal(daemon_disk(rig.daemon, 0), daemon_find_disk(rig.daemon, "b"));
+	assert_ptr_equal(disk_of(daemon_at(rig.daemon, CONFIG_DISK, 0)),
+			 disk_of(daemon_find(rig.daemon, CONFIG_DISK, "b")));
 	rig_set_disk(&rig, "b", "{'poll': 'never'}", 0, NULL);
 	rig_set_disk(&rig, "b", "{'poll': 'x'}", -EINVAL,
 		     "disk b.poll: \"x\" is none of the choices (allowed: adaptive, always, "
@@ -153,8 +159,8 @@ static void test_adding_fails(void **state)
 		 rig_path(&rig, "twin", "sock"));
 	rig_add(&rig, spec, -EINVAL, "disk b.socket: somebody listens on ...");
 	assert_int_equal(fd_count(), fds);
-	assert_int_equal(daemon_disk_cnt(rig.daemon), 1);
-	assert_int_equal(rig.config.disk_cnt, 1);
+	assert_int_equal(daemon_cnt(rig.daemon, CONFIG_DISK), 1);
+	assert_int_equal(rig.config.lists[CONFIG_DISK].cnt, 1);
 	rig_add(&rig, "{'name': 'b', 'backend': 'null', 'size': '1M'}", 0, NULL);
 	rig_stop(&rig);
 }
@@ -168,10 +174,10 @@ static void test_start_without_disks(void **state)
 	hasty = false;
 	rig_prepare(&rig);
 	rig_start(&rig);
-	assert_int_equal(daemon_disk_cnt(rig.daemon), 0);
+	assert_int_equal(daemon_cnt(rig.daemon, CONFIG_DISK), 0);
 	rig_set_daemon(&rig, "{'poll': 'never'}", 0, NULL);
 	rig_add(&rig, "{'name': 'a', 'backend': 'null', 'size': '1M'}", 0, NULL);
-	assert_int_equal(rig.config.disks[0]->poll, POLL_MODE_NEVER);
+	assert_int_equal(config_disk_at(&rig.config, 0)->front.poll, POLL_MODE_NEVER);
 	guest_start(&rig, &guest, "a", 2);
 	guest_end(&rig, &guest);
 	rig_remove(&rig, "a", 0, NULL);
@@ -192,12 +198,15 @@ static void test_removal_drains(void **state)
 	begin(&rig);
 	rig_add(&rig, SLOW("300000"), 0, NULL);
 	guest_start_one(&rig, &guest, "s");
-	rig_until(&rig, disk_state(daemon_find_disk(rig.daemon, "s")) == DISK_CONNECTED);
-	operate_remove_disk(rig.daemon, "s", ask(&removal));
-	operate_remove_disk(rig.daemon, "s", ask(&again));
+	rig_until(&rig, served_front_state(served_front(
+				daemon_find(rig.daemon, CONFIG_DISK, "s"))) == FRONT_CONNECTED);
+	operate_remove(rig.daemon, CONFIG_DISK, "s", ask(&removal));
+	operate_remove(rig.daemon, CONFIG_DISK, "s", ask(&again));
 	rig_set_disk(&rig, "a", "{'poll': 'never'}", 0, NULL);
 	if (!removal.answered)
-		assert_int_equal(disk_state(daemon_find_disk(rig.daemon, "s")), DISK_DRAINING);
+		assert_int_equal(
+			served_front_state(served_front(daemon_find(rig.daemon, CONFIG_DISK, "s"))),
+			FRONT_DRAINING);
 	rig_answer(&rig, &removal, 0, NULL);
 	rig_answer(&rig, &again, -ENOENT, "no disk is named \"s\" (there are: a)");
 	guest_end(&rig, &guest);
@@ -218,7 +227,9 @@ static void test_removal_takes_too_long(void **state)
 		   "disk s: not drained within 10 s: requests are still with its storage; it is "
 		   "gone when they are done");
 	hasty = false;
-	assert_int_equal(disk_state(daemon_find_disk(rig.daemon, "s")), DISK_DRAINING);
+	assert_int_equal(
+		served_front_state(served_front(daemon_find(rig.daemon, CONFIG_DISK, "s"))),
+		FRONT_DRAINING);
 	rig_set_disk(&rig, "s", "{'poll': 'never'}", -EBUSY,
 		     "disk s: is being removed: it is gone when it is drained");
 	rig_remove(&rig, "s", -EBUSY, "disk s: is being removed: it is gone when it is drained");
@@ -226,7 +237,7 @@ static void test_removal_takes_too_long(void **state)
 		"disk s.name: \"s\" is already the name of another disk");
 	/* The others live on. */
 	rig_set_daemon(&rig, "{'poll': 'never'}", 0, NULL);
-	rig_until(&rig, !daemon_find_disk(rig.daemon, "s"));
+	rig_until(&rig, !disk_of(daemon_find(rig.daemon, CONFIG_DISK, "s")));
 	rig_add(&rig, SLOW("0"), 0, NULL);
 	guest_end(&rig, &guest);
 	rig_stop(&rig);
@@ -246,8 +257,8 @@ static void test_end_in_the_middle(void **state)
 	begin(&rig);
 	rig_add(&rig, SLOW("300000"), 0, NULL);
 	guest_start_one(&rig, &guest, "s");
-	operate_remove_disk(rig.daemon, "s", ask(&removal));
-	operate_set_disk(rig.daemon, "s", changes, ask(&waiting));
+	operate_remove(rig.daemon, CONFIG_DISK, "s", ask(&removal));
+	operate_set(rig.daemon, CONFIG_DISK, "s", changes, ask(&waiting));
 	operate_set_daemon(rig.daemon, changes, ask(&late));
 	json_decref(changes);
 	assert_false(removal.answered);
@@ -280,7 +291,7 @@ static void test_resize(void **state)
 		 rig_path(&rig, "f", "raw"));
 	rig_add(&rig, spec, 0, NULL);
 	guest_start(&rig, &guest, "f", 2);
-	disk = daemon_find_disk(rig.daemon, "f");
+	disk = disk_of(daemon_find(rig.daemon, CONFIG_DISK, "f"));
 	rig_resize(&rig, "f", "3M", 0, NULL);
 	assert_int_equal(storage_info(disk->storage)->capacity_bytes, 3 << 20);
 	assert_int_equal(stat(rig_path(&rig, "f", "raw"), &st), 0);

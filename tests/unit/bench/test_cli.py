@@ -284,7 +284,7 @@ class Usage(Fixture):
                 self.refused(self.against_fake(["--block", "4096"], *args), text)
 
     def test_no_command_or_a_wrong_one(self):
-        for args in ([], ["fly"], ["blk"]):
+        for args in ([], ["fly"], ["blk"], ["net"]):
             done = subprocess.run([BENCH, *args], capture_output=True, text=True, timeout=DEADLINE_S)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn("pario-bench", done.stderr)
@@ -296,10 +296,15 @@ class Usage(Fixture):
         said = set(re.findall(r"(?m)(?:^  |, )(--[a-z-]+)", done.stdout))
         root = pathlib.Path(__file__).resolve().parents[3]
         page = (root / "docs" / "man" / "pario-bench.1.scd").read_text(encoding="utf-8")
-        page = page.split("# FIGURES")[0]
-        self.assertEqual(said, set(re.findall(r"(?m)(?:^|, )\*(--[a-z-]+)\*", page)))
+        blk, net = page.split("# FIGURES")[0].split("# NET")
+        self.assertEqual(said, set(re.findall(r"(?m)(?:^|, )\*(--[a-z-]+)\*", blk)))
         for option in ("--rw", "--bs", "--iodepth", "--queues", "--json", "--no-progress"):
             self.assertIn(option, said)
+        done = subprocess.run([BENCH, "net", "--help"], capture_output=True, text=True,
+                              timeout=DEADLINE_S)
+        said = set(re.findall(r"(?m)(?:^  |, )(--[a-z-]+)", done.stdout))
+        self.assertEqual(said, set(re.findall(r"(?m)(?:^|, |_, )\*(--[a-z-]+)\*", net)))
+        self.assertIn("--peer-mac", said)
 
 
 if __name__ == "__main__":

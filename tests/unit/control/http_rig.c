@@ -67,13 +67,13 @@ static void handle_refuse(struct http_request *request, const char *name, json_t
 }
 
 const struct http_route http_routes[] = {
-	{"GET", "/v1/things", "Lists.", false, handle_now},
-	{"POST", "/v1/things", "Adds.", true, handle_now},
-	{"GET", "/v1/things/NAME", "Shows.", false, handle_now},
-	{"DELETE", "/v1/things/NAME", "Removes, later.", false, handle_later},
-	{"POST", "/v1/things/NAME/change", "Changes.", true, handle_now},
-	{"GET", "/v1/big", "Much.", false, handle_big},
-	{"GET", "/v1/no/NAME", "No.", false, handle_refuse},
+	{"GET", "/v1/things", "Lists.", false, 0, handle_now},
+	{"POST", "/v1/things", "Adds.", true, 0, handle_now},
+	{"GET", "/v1/things/NAME", "Shows.", false, 0, handle_now},
+	{"DELETE", "/v1/things/NAME", "Removes, later.", false, 0, handle_later},
+	{"POST", "/v1/things/NAME/change", "Changes.", true, 0, handle_now},
+	{"GET", "/v1/big", "Much.", false, 0, handle_big},
+	{"GET", "/v1/no/NAME", "No.", false, 0, handle_refuse},
 };
 
 const unsigned http_route_cnt = ARRAY_LEN(http_routes);

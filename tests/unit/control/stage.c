@@ -60,9 +60,14 @@ void stage_said(const struct stage *stage, ...)
 		assert_string_equal(stage->line[cnt], "(nothing more was expected)");
 }
 
+void stage_add(struct stage *stage, enum config_kind kind, const char *spec)
+{
+	config_add_spec(&stage->config, kind, spec, &stage->errors);
+}
+
 void stage_add_disk(struct stage *stage, const char *spec)
 {
-	config_add_disk(&stage->config, spec, &stage->errors);
+	stage_add(stage, CONFIG_DISK, spec);
 }
 
 void stage_add_yaml(struct stage *stage, const char *text, char path[STAGE_PATH_BYTES])

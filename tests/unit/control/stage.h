@@ -24,6 +24,7 @@ void stage_end(struct stage *stage);
 /* What was said is exactly these lines; the list ends with NULL. Fails the test otherwise. */
 void stage_said(const struct stage *stage, ...) __attribute__((sentinel));
 
+void stage_add(struct stage *stage, enum config_kind kind, const char *spec);
 void stage_add_disk(struct stage *stage, const char *spec);
 /* Through a temporary file, whose path is left in path. */
 void stage_add_yaml(struct stage *stage, const char *text, char path[STAGE_PATH_BYTES]);

@@ -123,10 +123,11 @@ static json_t *change(const char *key, const char *text)
 
 static struct config_disk *change_disk(struct stage *s, json_t *changes)
 {
-	struct config_disk *copy = config_change_disk(&s->config, 0, changes, &s->errors);
+	struct config_object *copy = config_change(
+		&s->config, config_at(&s->config, CONFIG_DISK, 0), changes, &s->errors);
 
 	json_decref(changes);
-	return copy;
+	return (struct config_disk *)copy;
 }
 
 static struct config_daemon *change_daemon(struct stage *s, json_t *changes)
@@ -206,10 +207,10 @@ static void test_every_key_of_daemon(void **state)
 		if (row->runtime) {
 			stage_said(s, NULL);
 			assert_value(row, copy, c->good);
-			assert_false(config_daemon_given(&s->config.daemon, row->key));
-			config_take_daemon(&s->config.daemon, copy);
+			assert_false(config_given(&s->config.daemon.object, row->key));
+			config_take(&s->config.daemon.object, &copy->object);
 			assert_value(row, &s->config.daemon, c->good);
-			assert_true(config_daemon_given(&s->config.daemon, row->key));
+			assert_true(config_given(&s->config.daemon.object, row->key));
 		} else {
 			assert_null(copy);
 			refused_at_run_time(s, &schema_daemon, "daemon", row->key);
@@ -251,16 +252,16 @@ static void change_key_of_disk(struct stage *s, const struct schema_row *row,
 	}
 	stage_said(s, NULL);
 	assert_value(row, copy, good);
-	config_take_disk(s->config.disks[0], copy);
-	assert_value(row, s->config.disks[0], good);
-	assert_true(config_disk_given(s->config.disks[0], row->key));
+	config_take(config_at(&s->config, CONFIG_DISK, 0), &copy->object);
+	assert_value(row, config_disk_at(&s->config, 0), good);
+	assert_true(config_given(config_at(&s->config, CONFIG_DISK, 0), row->key));
 	/* And back to what it is when nobody says anything. */
 	copy = change_disk(s, json_pack("{s:n}", row->key));
 	stage_said(s, NULL);
-	config_take_disk(s->config.disks[0], copy);
-	assert_false(config_disk_given(s->config.disks[0], row->key));
+	config_take(config_at(&s->config, CONFIG_DISK, 0), &copy->object);
+	assert_false(config_given(config_at(&s->config, CONFIG_DISK, 0), row->key));
 	if (row->value)
-		assert_value(row, s->config.disks[0], row->value);
+		assert_value(row, config_disk_at(&s->config, 0), row->value);
 }
 
 /* The same mistake when a disk is added reads the same. */
@@ -270,10 +271,10 @@ static void add_with_key(struct stage *s, const struct schema_row *row, const st
 				 "/tmp/pario-test-b");
 
 	json_object_set_new(spec, row->key, json_string(c->bad));
-	assert_false(config_append_disk(&s->config, spec, &s->errors));
+	assert_false(config_append(&s->config, CONFIG_DISK, spec, &s->errors));
 	/* A wrong name is nobody's. */
 	one_complaint(s, strcmp(row->key, "name") == 0 ? "disk" : "disk b", row->key, c->why);
-	assert_int_equal(s->config.disk_cnt, 1);
+	assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 1);
 	json_decref(spec);
 }
 
@@ -340,11 +341,12 @@ static void test_json_kinds(void **state)
 		copy = change_disk(s, changes);
 		stage_said(s, cases[i].line, NULL);
 		assert_int_equal(!copy, !!cases[i].line);
-		if (copy)
-			assert_int_equal(copy->poll_max_us, 80);
+		if (copy) {
+			assert_int_equal(copy->front.poll_max_us, 80);
+			config_discard(&copy->object);
+		}
 		/* Never the object itself. */
-		assert_int_equal(s->config.disks[0]->poll_max_us, 7);
-		config_discard_disk(copy);
+		assert_int_equal(config_disk_at(&s->config, 0)->front.poll_max_us, 7);
 		stage_end(s);
 	}
 }
@@ -372,14 +374,15 @@ static void test_following(void **state)
 	(void)state;
 	setup_stage(s);
 	daemon = change_daemon(s, json_pack("{s:i, s:s}", "poll-max-us", 99, "poll", "never"));
-	disk = config_follow_disk(&s->config, 0, daemon, &s->errors);
+	disk = (struct config_disk *)config_follow(
+		&s->config, config_at(&s->config, CONFIG_DISK, 0), daemon, &s->errors);
 	stage_said(s, NULL);
-	assert_int_equal(disk->poll, POLL_MODE_NEVER);
-	assert_int_equal(disk->poll_max_us, 7);
-	assert_int_equal(s->config.disks[0]->poll, POLL_MODE_ADAPTIVE);
+	assert_int_equal(disk->front.poll, POLL_MODE_NEVER);
+	assert_int_equal(disk->front.poll_max_us, 7);
+	assert_int_equal(config_disk_at(&s->config, 0)->front.poll, POLL_MODE_ADAPTIVE);
 	assert_int_equal(s->config.daemon.poll, POLL_MODE_ADAPTIVE);
-	config_discard_disk(disk);
-	config_discard_daemon(daemon);
+	config_discard(&disk->object);
+	config_discard(&daemon->object);
 	stage_end(s);
 }
 
@@ -393,24 +396,27 @@ static void test_adding_and_removing(void **state)
 
 	(void)state;
 	setup_stage(s);
-	first = s->config.disks[0];
-	assert_true(config_append_disk(&s->config, spec, &s->errors));
+	first = config_disk_at(&s->config, 0);
+	assert_true(config_append(&s->config, CONFIG_DISK, spec, &s->errors));
 	stage_said(s, NULL);
-	assert_ptr_equal(s->config.disks[0], first);
-	assert_int_equal(s->config.disks[1]->queues, 2);
-	assert_false(s->config.disks[1]->features.packed);
-	assert_int_equal(s->config.disks[1]->poll_max_us, s->config.daemon.poll_max_us);
-	assert_int_equal(config_find_disk(&s->config, "b"), 1);
-	assert_int_equal(config_find_disk(&s->config, "c"), 2);
+	assert_ptr_equal(config_disk_at(&s->config, 0), first);
+	assert_int_equal(config_disk_at(&s->config, 1)->queues, 2);
+	assert_false(config_disk_at(&s->config, 1)->front.features.packed);
+	assert_int_equal(config_disk_at(&s->config, 1)->front.poll_max_us,
+			 s->config.daemon.poll_max_us);
+	assert_ptr_equal(config_find(&s->config, CONFIG_DISK, "b"),
+			 config_at(&s->config, CONFIG_DISK, 1));
+	assert_null(config_find(&s->config, CONFIG_DISK, "c"));
+	assert_null(config_find(&s->config, CONFIG_PORT, "b"));
 
-	assert_false(config_append_disk(&s->config, spec, &s->errors));
+	assert_false(config_append(&s->config, CONFIG_DISK, spec, &s->errors));
 	stage_said(s, "disk b.name: \"b\" is already the name of another disk",
 		   "disk b.socket: \"/tmp/pario-test-b\" is already the socket of disk b", NULL);
-	assert_int_equal(s->config.disk_cnt, 2);
+	assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 2);
 
-	config_remove_disk(&s->config, 0);
-	assert_int_equal(s->config.disk_cnt, 1);
-	assert_string_equal(s->config.disks[0]->name, "b");
+	config_remove(&s->config, config_at(&s->config, CONFIG_DISK, 0));
+	assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 1);
+	assert_string_equal(config_disk_at(&s->config, 0)->object.name, "b");
 	json_decref(spec);
 	stage_end(s);
 }
@@ -445,9 +451,9 @@ static void test_refused_specs(void **state)
 		json_t *spec = json_loads(cases[i].json, 0, NULL);
 
 		setup_stage(s);
-		assert_false(config_append_disk(&s->config, spec, &s->errors));
+		assert_false(config_append(&s->config, CONFIG_DISK, spec, &s->errors));
 		stage_said(s, cases[i].line, NULL);
-		assert_int_equal(s->config.disk_cnt, 1);
+		assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 1);
 		json_decref(spec);
 		stage_end(s);
 	}

@@ -35,18 +35,18 @@ static void test_disk_of_command_line(void **state)
 		       "vda,path=/srv/a,,b=c.raw,socket=/run/vda.sock,queues=4,features.packed=off,"
 		       "read-only=on");
 	stage_said(s, NULL);
-	assert_int_equal(s->config.disk_cnt, 1);
-	disk = s->config.disks[0];
-	assert_string_equal(disk->name, "vda");
+	assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 1);
+	disk = config_disk_at(&s->config, 0);
+	assert_string_equal(disk->object.name, "vda");
 	assert_string_equal(disk->path, "/srv/a,b=c.raw");
-	assert_string_equal(disk->socket_path, "/run/vda.sock");
+	assert_string_equal(disk->front.socket_path, "/run/vda.sock");
 	assert_int_equal(disk->queues, 4);
-	assert_false(disk->features.packed);
-	assert_true(disk->features.event_idx);
+	assert_false(disk->front.features.packed);
+	assert_true(disk->front.features.event_idx);
 	assert_true(disk->read_only);
-	assert_true(config_disk_given(disk, "queues"));
-	assert_true(config_disk_given(disk, "features.packed"));
-	assert_false(config_disk_given(disk, "seg-max"));
+	assert_true(config_given(&disk->object, "queues"));
+	assert_true(config_given(&disk->object, "features.packed"));
+	assert_false(config_given(&disk->object, "seg-max"));
 }
 
 static void test_commas(void **state)
@@ -64,7 +64,7 @@ static void test_commas(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
 		stage_add_disk(s, cases[i].spec);
 		stage_said(s, NULL);
-		assert_string_equal(s->config.disks[i]->path, cases[i].path);
+		assert_string_equal(config_disk_at(&s->config, i)->path, cases[i].path);
 	}
 }
 
@@ -138,7 +138,7 @@ static void test_bytes_that_are_no_text(void **state)
 
 	stage_add_disk(s, "vda,path=\xff\xfe.raw");
 	stage_said(s, NULL);
-	assert_string_equal(s->config.disks[0]->path, "\xff\xfe.raw");
+	assert_string_equal(config_disk_at(&s->config, 0)->path, "\xff\xfe.raw");
 }
 
 static void test_sources_add_up(void **state)
@@ -155,10 +155,10 @@ static void test_sources_add_up(void **state)
 	stage_said(s, NULL);
 	assert_int_equal(s->config.daemon.poll, POLL_MODE_ALWAYS);
 	assert_int_equal(s->config.daemon.poll_max_us, 10);
-	assert_int_equal(s->config.disk_cnt, 2);
-	assert_string_equal(s->config.disks[0]->name, "first");
-	assert_string_equal(s->config.disks[1]->name, "second");
-	assert_int_equal(s->config.disks[0]->backend, STORAGE_BACKEND_NULL);
+	assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 2);
+	assert_string_equal(config_disk_at(&s->config, 0)->object.name, "first");
+	assert_string_equal(config_disk_at(&s->config, 1)->object.name, "second");
+	assert_int_equal(config_disk_at(&s->config, 0)->backend, STORAGE_BACKEND_NULL);
 }
 
 static void test_daemon_keys(void **state)
@@ -172,24 +172,26 @@ static void test_daemon_keys(void **state)
 		   "info, debug)",
 		   NULL);
 	assert_int_equal(s->config.daemon.poll_max_us, 200);
-	assert_true(config_daemon_given(&s->config.daemon, "log-level"));
-	assert_false(config_daemon_given(&s->config.daemon, "workers"));
+	assert_true(config_given(&s->config.daemon.object, "log-level"));
+	assert_false(config_given(&s->config.daemon.object, "workers"));
 }
 
 static void test_disk_by_keys(void **state)
 {
 	struct stage *s = *state;
-	struct config_disk *disk;
+	struct config_object *object;
+	const struct config_disk *disk;
 
-	disk = config_new_disk(&s->config, "vda", "--blk-file", &s->errors);
-	assert_non_null(disk);
-	config_set_disk(&s->config, disk, "path", "x.raw", &s->errors);
-	config_set_disk(&s->config, disk, "fd", "1", &s->errors);
+	object = config_new(&s->config, CONFIG_DISK, "vda", "--blk-file", &s->errors);
+	assert_non_null(object);
+	disk = (const struct config_disk *)object;
+	config_set_key(&s->config, object, "path", "x.raw", &s->errors);
+	config_set_key(&s->config, object, "fd", "1", &s->errors);
 	stage_said(s,
 		   "--blk-file: disks[0].fd: 1 is below the minimum of 3 (allowed: 3 to "
 		   "2147483647)",
 		   NULL);
-	assert_string_equal(disk->name, "vda");
+	assert_string_equal(disk->object.name, "vda");
 	assert_string_equal(disk->path, "x.raw");
 }
 

@@ -19,7 +19,7 @@
 
 #include "app/api.h"
 #include "app/daemon_priv.h"
-#include "app/disk.h"
+#include "app/served.h"
 #include "app/signals.h"
 #include "base/clock.h"
 #include "stage.h"
@@ -55,8 +55,9 @@ static struct {
 	unsigned totals;
 	struct evloop *loop;
 	struct evloop_timer later[DISKS];
-	struct disk *closing_disks[DISKS];
+	struct served *closing_disks[DISKS];
 	unsigned closing_cnt;
+	unsigned fabrics;
 } fake;
 
 static int fake_open(enum step step, unsigned idx, struct err *err)
@@ -67,41 +68,34 @@ static int fake_open(enum step step, unsigned idx, struct err *err)
 	return 0;
 }
 
-static unsigned disk_idx(const struct disk *disk)
+/* A disk that is not there. */
+struct fake_disk {
+	struct served served;
+	bool exposed;
+};
+
+static unsigned disk_idx(const struct served *served)
 {
-	return (unsigned)(disk->config->name[0] - 'a');
+	return (unsigned)(served_name(served)[0] - 'a');
 }
 
-void disk_init(struct disk *disk, const struct config_disk *config, void *owner)
-{
-	disk->config = config;
-	disk->owner = owner;
-	snprintf(disk->tag, sizeof(disk->tag), "disk %s", config->name);
-}
-
-int disk_open_storage(struct disk *disk, struct err *err)
+static int open_storage(struct served *served, struct err *err)
 {
 	assert_int_equal(fake.opened[STEP_WORKER], 0);
-	return fake_open(STEP_STORAGE, disk_idx(disk), err);
+	return fake_open(STEP_STORAGE, disk_idx(served), err);
 }
 
-int disk_open_device(struct disk *disk, struct evloop *loop, struct worker *const *workers,
-		     unsigned worker_cnt, unsigned shift, struct err *err)
+static int open_device(struct served *served, struct err *err)
 {
-	(void)loop;
-	assert_non_null(workers[0]);
-	assert_int_equal(worker_cnt, fake.opened[STEP_WORKER]);
-	assert_int_equal(shift, disk_idx(disk));
+	const struct daemon *daemon = served->daemon;
+
+	assert_non_null(daemon->workers[0]);
+	assert_int_equal(daemon->worker_cnt, fake.opened[STEP_WORKER]);
+	assert_int_equal(served->shift, disk_idx(served));
 	assert_int_equal(fake.opened[STEP_STORAGE], DISKS);
-	return fake_open(STEP_DEVICE, disk_idx(disk), err);
-}
-
-int disk_place(struct disk *disk, struct placer *placer, struct err *err)
-{
-	(void)disk;
-	(void)err;
-	assert_ptr_equal(placer, &fake);
-	return 0;
+	assert_ptr_equal(daemon->placer, &fake);
+	assert_ptr_equal(daemon->fabric, &fake);
+	return fake_open(STEP_DEVICE, disk_idx(served), err);
 }
 
 /* Nothing was asked of this daemon while it ran. */
@@ -110,22 +104,21 @@ void operate_stop(struct daemon *daemon)
 	assert_true(list_empty(&daemon->operations));
 }
 
-int disk_open_endpoint(struct disk *disk, struct evloop *loop, struct err *err)
+static int open_endpoint(struct served *served, struct err *err)
 {
-	int rc = fake_open(STEP_ENDPOINT, disk_idx(disk), err);
+	int rc = fake_open(STEP_ENDPOINT, disk_idx(served), err);
 
-	fake.loop = loop;
+	fake.loop = served->daemon->loop;
 	assert_int_equal(fake.opened[STEP_DEVICE], DISKS);
-	if (rc == 0)
-		disk->endpoint = (struct vhost_user *)disk; /* only compared with NULL */
+	container_of(served, struct fake_disk, served)->exposed = rc == 0;
 	return rc;
 }
 
-static void close_now(struct disk *disk)
+static void close_now(struct served *served)
 {
 	fake.closed_endpoints++;
-	disk->endpoint = NULL;
-	disk->closed(disk);
+	container_of(served, struct fake_disk, served)->exposed = false;
+	served_is_closed(served);
 }
 
 static void close_later(struct evloop_timer *timer)
@@ -135,23 +128,22 @@ static void close_later(struct evloop_timer *timer)
 
 void __real_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t deadline_ns);
 
-void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk))
+static void close_endpoint(struct served *served)
 {
 	unsigned idx = fake.closing_cnt;
 
-	disk->closed = closed;
 	/* No disk may be freed while another is not closed. */
 	assert_int_equal(fake.freed_disks, 0);
-	if (!disk->endpoint) {
-		closed(disk);
+	if (!container_of(served, struct fake_disk, served)->exposed) {
+		served_is_closed(served);
 		return;
 	}
 	switch (fake.closing) {
 	case CLOSING_AT_ONCE:
-		close_now(disk);
+		close_now(served);
 		break;
 	case CLOSING_LATER:
-		fake.closing_disks[idx] = disk;
+		fake.closing_disks[idx] = served;
 		fake.later[idx].expired = close_later;
 		fake.closing_cnt++;
 		__real_evloop_timer_set(fake.loop, &fake.later[idx],
@@ -166,26 +158,62 @@ void disk_close_endpoint(struct disk *disk, void (*closed)(struct disk *disk))
 	}
 }
 
-void disk_free(struct disk *disk)
+static void free_disk(struct served *served)
 {
-	assert_null(disk->endpoint);
+	assert_false(container_of(served, struct fake_disk, served)->exposed);
 	assert_int_equal(fake.freed_workers, 0);
 	fake.freed_disks++;
 }
 
-void disk_refresh(struct disk *disk)
+static void refresh(struct served *served)
 {
-	(void)disk;
+	(void)served;
 	if (++fake.refreshed == DISKS)
 		raise(SIGTERM);
 }
 
-void disk_log_totals(const struct disk *disk)
+static void log_totals(const struct served *served)
 {
-	(void)disk;
+	(void)served;
 	assert_int_equal(fake.closed_endpoints, DISKS);
 	assert_int_equal(fake.freed_disks, 0);
 	fake.totals++;
+}
+
+const struct served_ops disk_ops = {
+	.bytes = sizeof(struct fake_disk),
+	.held = "requests are still with its storage",
+	.prepare = open_storage,
+	.open = open_device,
+	.expose = open_endpoint,
+	.close = close_endpoint,
+	.free = free_disk,
+	.refresh = refresh,
+	.log_totals = log_totals,
+};
+
+/* There are none of these. */
+const struct served_ops lan_ops, port_ops, uplink_ops;
+
+int fabric_new(const struct fabric_options *options, struct evloop *control, struct fabric **out,
+	       struct err *err)
+{
+	(void)control;
+	(void)err;
+	assert_int_equal(options->worker_cnt, fake.opened[STEP_WORKER]);
+	fake.fabrics++;
+	*out = (struct fabric *)&fake; /* only handed on */
+	return 0;
+}
+
+/* When nothing is left that sends, and before the workers. */
+void fabric_free(struct fabric *fabric, void (*closed)(void *arg), void *arg)
+{
+	assert_ptr_equal(fabric, &fake);
+	assert_int_equal(fake.closed_endpoints, fake.opened[STEP_ENDPOINT]);
+	assert_int_equal(fake.freed_workers, 0);
+	fake.fabrics--;
+	closed(arg);
 }
 
 /* The linker puts the __wrap_ functions in place of worker/'s and evloop.c's own. */
@@ -290,6 +318,7 @@ static void test_every_step_is_undone(void **state)
 		assert_false(abandoned);
 		assert_int_equal(fake.freed_disks, DISKS);
 		assert_int_equal(fake.freed_workers, fake.opened[STEP_WORKER]);
+		assert_int_equal(fake.fabrics, 0);
 		assert_int_equal(fake.closed_endpoints, fake.opened[STEP_ENDPOINT]);
 		assert_int_equal(fake.totals, 0);
 		/* All disks of the step were tried, the next step was not begun. */

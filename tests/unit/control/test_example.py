@@ -34,17 +34,22 @@ def main():
                 Path(path).write_bytes(b"")
         moved = Path(directory) / "pario.yaml"
         moved.write_text(text, encoding="utf-8")
-        disks = len(re.findall(r"(?m)^  - name:", text))
-        if disks < 2:
-            print(f"{example} shows {disks} disks: too few to be an example", file=sys.stderr)
+        counts = {}
+        for block in re.split(r"(?m)^(?=[a-z]+:)", text):
+            counts[block.split(":")[0]] = len(re.findall(r"(?m)^  - name:", block))
+        disks, ports = counts.get("disks", 0), counts.get("ports", 0)
+        uplinks, switches = counts.get("uplinks", 0), counts.get("switches", 0)
+        if disks < 2 or ports < 2 or not uplinks or not switches:
+            print(f"{example} shows {counts}: too few to be an example", file=sys.stderr)
             return 1
+        counted = f"{disks} disks, {ports} ports and {uplinks} uplinks on {switches} switches,"
         for command in ((pariod, "--config", moved, "--check"), (pario, "check", moved)):
             status, said = run(*command)
-            if status != 0 or f"{disks} disks" not in said:
+            if status != 0 or counted not in said:
                 print(f"{command[0]}: status {status}: {said}", file=sys.stderr)
                 return 1
         # The check can fail: a mistake in the same file is found.
-        moved.write_text(text + "  - name: vda\n", encoding="utf-8")
+        moved.write_text(text + "  - name: vm1\n", encoding="utf-8")
         for command in ((pariod, "--config", moved, "--check"), (pario, "check", moved)):
             if run(*command)[0] == 0:
                 print(f"{command[0]} does not see a mistake", file=sys.stderr)

@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-KEY = re.compile(r"^  ([a-z][a-z.-]*)=[A-Z]+$")
+# The lists of objects: their names in the schema, what --help and the page call one.
+LISTS = {"disks": "a disk", "switches": "a switch", "ports": "a port", "uplinks": "an uplink"}
+KEY = re.compile(r"^  ([a-z][a-z0-9.-]*)=[A-Z]+$")
 OPTION = re.compile(r"^  --([a-z][a-z.-]*)(?: .*)?$")
-PAGE_KEY = re.compile(r"^\*([a-z][a-z.-]*)\*=_[A-Z]+_$")
+PAGE_KEY = re.compile(r"^\*([a-z][a-z0-9.-]*)\*=_[A-Z]+_$")
 PAGE_OPTION = re.compile(r"^\*--([a-z][a-z.-]*)\*(?: .*)?$")
 PAGE_COMMAND = re.compile(r"^\*(?!pario\*)([a-z]+)\*(?: .*)?$")
 HELP_COMMAND = re.compile(r"^  ([a-z]+) .*$")
@@ -51,6 +53,22 @@ def entries(lines, start):
     return {name: " ".join(words) for name, words in found.items()}
 
 
+def section(lines, title):
+    """The lines behind the one that is, or begins with, the title, up to the next title."""
+    found = None
+    for line in lines:
+        if line == title or line.startswith(f"{title},"):
+            found = []
+        elif found is not None and (line.startswith("# ") or line.startswith("Keys of ") or
+                                    line.startswith("Example:")):
+            break
+        elif found is not None:
+            found.append(line)
+    if not found:
+        fault(f"there is no section \"{title}\"")
+    return found or []
+
+
 def page(directory, name):
     """A page without the escapes that scdoc needs."""
     text = (directory / name).read_text(encoding="utf-8")
@@ -77,26 +95,29 @@ def same_facts(where, rows, texts):
 
 def check_pariod(pariod, schema, directory):
     help_lines = output(pariod, "--help").splitlines()
-    help_keys = entries(help_lines, KEY)
     help_options = entries(help_lines, OPTION)
     page_lines = page(directory, "pariod.8.scd")
-    page_keys = entries(page_lines, PAGE_KEY)
     page_options = entries(page_lines, PAGE_OPTION)
-    disk_keys = [row["key"] for row in schema["disks"]]
     daemon_keys = [row["key"] for row in schema["daemon"]]
 
-    if len(disk_keys) < 20 or len(daemon_keys) < 4:
+    if set(schema) != {"daemon", *LISTS}:
+        fault("the schema has other lists than this test")
+    for name, one in LISTS.items():
+        keys = [row["key"] for row in schema[name]]
+        help_keys = entries(section(help_lines, f"Keys of {one}"), KEY)
+        page_keys = entries(section(page_lines, f"# KEYS OF {one.upper()}"), PAGE_KEY)
+        same_names(f"key of {one}", "the schema", keys, "pariod --help", help_keys)
+        same_names(f"key of {one}", "the schema", keys, "pariod.8", page_keys)
+        same_facts(f"pariod --help, {one}", schema[name], help_keys)
+        same_facts(f"pariod.8, {one}", schema[name], page_keys)
+    if len(schema["disks"]) < 20 or len(schema["ports"]) < 40 or len(daemon_keys) < 4:
         fault("the schema is too short to be whole")
     if not any(row["runtime"] for row in schema["disks"]):
         fault("no key of a disk can be set at run time")
-    same_names("key", "the schema", disk_keys, "pariod --help", help_keys)
-    same_names("key", "the schema", disk_keys, "pariod.8", page_keys)
     same_names("option", "pariod --help", help_options, "pariod.8", page_options)
     for name in sorted(set(daemon_keys) - set(help_options)):
         fault(f"daemon key {name} is no option of pariod --help")
-    same_facts("pariod --help", schema["disks"], help_keys)
     same_facts("pariod --help", schema["daemon"], help_options)
-    same_facts("pariod.8", schema["disks"], page_keys)
     same_facts("pariod.8", schema["daemon"], page_options)
 
 
@@ -112,7 +133,7 @@ def check_pario(pario, schema, directory):
     runtime = sum(row["runtime"] for table in schema.values() for row in table)
     if text.count(" Can be set at run time.\n") != runtime:
         fault(f"pario schema does not say of {runtime} keys that they can be set at run time")
-    for prefix, table in (("daemon.", "daemon"), ("disks[].", "disks")):
+    for prefix, table in (("daemon.", "daemon"), *((f"{name}[].", name) for name in LISTS)):
         for row in schema[table]:
             if f"\n{prefix}{row['key']} ({row['type']})\n" not in f"\n{text}":
                 fault(f"pario schema does not list {prefix}{row['key']}")
@@ -126,7 +147,7 @@ def options_at_start(lines, start):
 
 def check_bench(bench, directory):
     in_help = set()
-    for command in ("blk", "figures"):
+    for command in ("blk", "net", "figures"):
         found = options_at_start(output(bench, command, "--help").splitlines(), "  --")
         if not found:
             fault(f"pario-bench {command} --help shows no options")

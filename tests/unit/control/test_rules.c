@@ -80,8 +80,8 @@ static const struct rule_case cases[] = {
 	{{"a,backend=ram,size=1536,block-size=1024,socket=/tmp/x"},
 	 {"--disk a: disks[0].size: 1536 is not a multiple of the block-size 1024"}},
 	{{NULL},
-	 {"no disk is configured: there is nothing to serve (--disk NAME,KEY=VALUE,... or a file "
-	  "with disks, or api=SOCKET to add them later)"}},
+	 {"no disk and no port is configured: there is nothing to serve (--disk or --port "
+	  "NAME,KEY=VALUE,..., or a file with disks or ports, or api=SOCKET to add them later)"}},
 	{{"a,backend=null,size=1M,socket=/tmp/x,rq-affinity=1"},
 	 {"--disk a: disks[0].rq-affinity: does not belong to backend null (allowed with: file)"}},
 };
@@ -200,7 +200,7 @@ static void default_workers(unsigned want_cnt, const cpu_set_t *pin, int first)
 	stage_said(s, NULL);
 	assert_int_equal(CPU_COUNT(workers), want_cnt);
 	assert_int_equal(!!CPU_ISSET(first, workers), CPU_COUNT(pin) == 1);
-	assert_true(CPU_EQUAL(workers, &s->config.disks[0]->workers));
+	assert_true(CPU_EQUAL(workers, &config_disk_at(&s->config, 0)->front.workers));
 	stage_end(s);
 }
 
@@ -231,10 +231,10 @@ static void test_inheritance(void **state)
 	stage_add_disk(s, "b,backend=null,size=1M,fd=4,poll=always,poll-max-us=9");
 	config_finish(&s->config, &s->errors);
 	stage_said(s, NULL);
-	assert_int_equal(s->config.disks[0]->poll, POLL_MODE_NEVER);
-	assert_int_equal(s->config.disks[0]->poll_max_us, 7);
-	assert_int_equal(s->config.disks[1]->poll, POLL_MODE_ALWAYS);
-	assert_int_equal(s->config.disks[1]->poll_max_us, 9);
+	assert_int_equal(config_disk_at(&s->config, 0)->front.poll, POLL_MODE_NEVER);
+	assert_int_equal(config_disk_at(&s->config, 0)->front.poll_max_us, 7);
+	assert_int_equal(config_disk_at(&s->config, 1)->front.poll, POLL_MODE_ALWAYS);
+	assert_int_equal(config_disk_at(&s->config, 1)->front.poll_max_us, 9);
 	stage_end(s);
 }
 
@@ -307,9 +307,9 @@ static void test_complaints_of_others(void **state)
 	(void)state;
 	stage_add_disk(s, "a,backend=null,size=1M,fd=3");
 	err_set(&err, EINVAL, "path: x is locked");
-	config_disk_complain(&s->config, 0, &err, &s->errors);
+	config_complain(&s->config, config_at(&s->config, CONFIG_DISK, 0), &err, &s->errors);
 	err_set(&err, EINVAL, "out of memory: really");
-	config_disk_complain(&s->config, 0, &err, &s->errors);
+	config_complain(&s->config, config_at(&s->config, CONFIG_DISK, 0), &err, &s->errors);
 	stage_said(s, "--disk a: disks[0].path: x is locked",
 		   "--disk a: disks[0]: out of memory: really", NULL);
 	stage_end(s);

@@ -168,11 +168,11 @@ static void test_cpu_list(void **state)
 
 	(void)state;
 	assert_int_equal(schema_set(&schema_disk.rows[idx], &disk, "2-3,5", &err), 0);
-	assert_int_equal(CPU_COUNT(&disk.workers), 3);
+	assert_int_equal(CPU_COUNT(&disk.front.workers), 3);
 	assert_int_equal(schema_set(&schema_disk.rows[idx], &disk, "3-2", &err), -EINVAL);
 	assert_non_null(strstr(err.text, "3-2"));
 	assert_non_null(strstr(err.text, "reversed"));
-	assert_int_equal(CPU_COUNT(&disk.workers), 3);
+	assert_int_equal(CPU_COUNT(&disk.front.workers), 3);
 }
 
 static int set(struct config_disk *disk, const char *key, const char *text)
@@ -192,15 +192,15 @@ static void test_values_arrive(void **state)
 	assert_int_equal(set(&disk, "backend", "ram"), 0);
 	assert_int_equal(disk.backend, STORAGE_BACKEND_RAM);
 	assert_int_equal(set(&disk, "socket-mode", "660"), 0);
-	assert_int_equal(disk.socket_mode, 0660);
+	assert_int_equal(disk.front.socket_mode, 0660);
 	assert_int_equal(set(&disk, "socket-owner", "12345"), 0);
-	assert_int_equal(disk.socket_owner, 12345);
+	assert_int_equal(disk.front.socket_owner, 12345);
 	assert_int_equal(set(&disk, "socket-group", "root"), 0);
-	assert_int_equal(disk.socket_group, 0);
+	assert_int_equal(disk.front.socket_group, 0);
 	assert_int_equal(set(&disk, "fd", "7"), 0);
-	assert_int_equal(disk.fd, 7);
+	assert_int_equal(disk.front.fd, 7);
 	assert_int_equal(set(&disk, "features.in-order", "on"), 0);
-	assert_true(disk.features.in_order);
+	assert_true(disk.front.features.in_order);
 	assert_int_equal(set(&disk, "path", "a"), 0);
 	assert_int_equal(set(&disk, "path", "b"), 0);
 	assert_string_equal(disk.path, "b");
@@ -235,19 +235,19 @@ static void test_defaults(void **state)
 	assert_int_equal(disk.cache, STORAGE_CACHE_NONE);
 	assert_int_equal(disk.queues, 64);
 	assert_int_equal(disk.seg_max, 126);
-	assert_int_equal(disk.fd, -1);
-	assert_int_equal(disk.socket_mode, 0600);
-	assert_true(disk.socket_owner == (uid_t)-1);
-	assert_true(disk.socket_group == (gid_t)-1);
+	assert_int_equal(disk.front.fd, -1);
+	assert_int_equal(disk.front.socket_mode, 0600);
+	assert_true(disk.front.socket_owner == (uid_t)-1);
+	assert_true(disk.front.socket_group == (gid_t)-1);
 	assert_true(disk.discard);
 	assert_false(disk.read_only);
 	assert_false(disk.pin_memory);
-	assert_false(disk.any_memory);
-	assert_true(disk.features.packed);
-	assert_true(disk.features.event_idx);
-	assert_true(disk.features.indirect);
-	assert_false(disk.features.in_order);
-	assert_null(disk.name);
+	assert_false(disk.front.any_memory);
+	assert_true(disk.front.features.packed);
+	assert_true(disk.front.features.event_idx);
+	assert_true(disk.front.features.indirect);
+	assert_false(disk.front.features.in_order);
+	assert_null(disk.object.name);
 	assert_null(disk.path);
 	assert_null(disk.serial);
 }

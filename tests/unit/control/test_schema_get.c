@@ -44,10 +44,13 @@ static void text_of(const json_t *value, char *buf, size_t size)
 static void sample(const struct schema_row *row, char *buf, size_t size)
 {
 	static const char *const words[SCHEMA_TYPE_MAX_] = {
-		[SCHEMA_BOOL] = "true",    [SCHEMA_POW2] = "1024",    [SCHEMA_SIZE] = "3M",
-		[SCHEMA_MODE] = "0640",    [SCHEMA_NAME] = "n.a-m_e", [SCHEMA_TEXT] = "some text",
-		[SCHEMA_PATH] = "/a,b\"c", [SCHEMA_CPUS] = "1-2,5",   [SCHEMA_ORDER] = "5,1-2",
-		[SCHEMA_USER] = "0",       [SCHEMA_GROUP] = "0",
+		[SCHEMA_BOOL] = "true",    [SCHEMA_POW2] = "1024",
+		[SCHEMA_SIZE] = "3M",      [SCHEMA_MODE] = "0640",
+		[SCHEMA_NAME] = "n.a-m_e", [SCHEMA_TEXT] = "some text",
+		[SCHEMA_PATH] = "/a,b\"c", [SCHEMA_CPUS] = "1-2,5",
+		[SCHEMA_ORDER] = "5,1-2",  [SCHEMA_USER] = "0",
+		[SCHEMA_GROUP] = "0",      [SCHEMA_MAC] = "02:00:00:00:00:01",
+		[SCHEMA_VLANS] = "1,5-7",
 	};
 
 	if (row->type == SCHEMA_CHOICE)
@@ -94,7 +97,8 @@ static void check_table(const struct schema_table *table, void *object, void *ot
 	json = schema_get(table, object);
 	for (unsigned i = 0; i < table->row_cnt; i++) {
 		const struct schema_row *row = &table->rows[i];
-		bool inherits = table == &schema_disk && schema_find(&schema_daemon, row->key) >= 0;
+		bool inherits = table != &schema_daemon &&
+				schema_find(&schema_daemon, row->key) >= 0;
 
 		assert_non_null(find(json, row->key));
 		/* What has no default, and nobody gave, is shown as nothing. */
@@ -119,6 +123,18 @@ static void test_disk(void **state)
 
 	(void)state;
 	check_table(&schema_disk, &disk, &other);
+}
+
+static void test_net(void **state)
+{
+	static struct config_switch net, other_net;
+	static struct config_port port, other_port;
+	static struct config_uplink uplink, other_uplink;
+
+	(void)state;
+	check_table(&schema_switch, &net, &other_net);
+	check_table(&schema_port, &port, &other_port);
+	check_table(&schema_uplink, &uplink, &other_uplink);
 }
 
 static void test_daemon(void **state)
@@ -180,9 +196,8 @@ static void test_what_belongs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_disk),
-		cmocka_unit_test(test_daemon),
-		cmocka_unit_test(test_path_that_is_no_text),
+		cmocka_unit_test(test_disk),         cmocka_unit_test(test_net),
+		cmocka_unit_test(test_daemon),       cmocka_unit_test(test_path_that_is_no_text),
 		cmocka_unit_test(test_what_belongs),
 	};
 

@@ -39,16 +39,16 @@ static void test_whole_file(void **state)
 	assert_int_equal(config->daemon.poll, POLL_MODE_ALWAYS);
 	assert_int_equal(config->daemon.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(CPU_COUNT(&config->daemon.workers), 1);
-	assert_int_equal(config->disk_cnt, 2);
-	assert_string_equal(config->disks[0]->name, "no");
-	assert_int_equal(config->disks[0]->backend, STORAGE_BACKEND_NULL);
-	assert_int_equal(config->disks[0]->fd, 5);
-	assert_false(config->disks[0]->features.packed);
-	assert_true(config->disks[0]->features.in_order);
-	assert_string_equal(config->disks[1]->path, "/srv/a, b.raw");
-	assert_int_equal(config->disks[1]->socket_mode, 0660);
-	assert_false(config->disks[1]->features.event_idx);
-	assert_true(config->disks[1]->features.packed);
+	assert_int_equal(config->lists[CONFIG_DISK].cnt, 2);
+	assert_string_equal(config_disk_at(config, 0)->object.name, "no");
+	assert_int_equal(config_disk_at(config, 0)->backend, STORAGE_BACKEND_NULL);
+	assert_int_equal(config_disk_at(config, 0)->front.fd, 5);
+	assert_false(config_disk_at(config, 0)->front.features.packed);
+	assert_true(config_disk_at(config, 0)->front.features.in_order);
+	assert_string_equal(config_disk_at(config, 1)->path, "/srv/a, b.raw");
+	assert_int_equal(config_disk_at(config, 1)->front.socket_mode, 0660);
+	assert_false(config_disk_at(config, 1)->front.features.event_idx);
+	assert_true(config_disk_at(config, 1)->front.features.packed);
 	stage_end(s);
 }
 
@@ -68,13 +68,15 @@ static const struct yaml_case cases[] = {
 	 ":3: disks[0].readonly: unknown key (did you mean read-only?)"},
 	{"disks:\n- name: a\n  limits:\n    iops: 5\n",
 	 ":3: disks[0].limits: unknown key (`pario schema` lists those of disks)"},
-	{"disk:\n- name: a\n", ":1: disk: unknown key (allowed: daemon, disks)"},
+	{"disk:\n- name: a\n",
+	 ":1: disk: unknown key (allowed: daemon, disks, switches, ports, uplinks)"},
 	{"daemon:\n  metrics: /run/x\n",
 	 ":2: daemon.metrics: unknown key (`pario schema` lists those of daemon)"},
 	/* shapes */
-	{"- name: a\n", ": a mapping is needed (allowed: daemon, disks)"},
-	{"just words\n", ": a mapping is needed (allowed: daemon, disks)"},
-	{"---\n", ": a mapping is needed (allowed: daemon, disks)"},
+	{"- name: a\n", ": a mapping is needed (allowed: daemon, disks, switches, ports, uplinks)"},
+	{"just words\n",
+	 ": a mapping is needed (allowed: daemon, disks, switches, ports, uplinks)"},
+	{"---\n", ": a mapping is needed (allowed: daemon, disks, switches, ports, uplinks)"},
 	{"disks:\n  name: a\n", ":1: disks: a list of disks is needed (\"- name: ...\")"},
 	{"disks:\n", ":1: disks: a list of disks is needed (\"- name: ...\")"},
 	{"disks:\n- a\n", ":2: disks[0]: a mapping of keys to values is needed"},
@@ -149,7 +151,7 @@ static void test_empty_file(void **state)
 	(void)state;
 	stage_add_yaml(s, "# nothing yet\n", path);
 	stage_said(s, NULL);
-	assert_int_equal(s->config.disk_cnt, 0);
+	assert_int_equal(s->config.lists[CONFIG_DISK].cnt, 0);
 	stage_end(s);
 }
 

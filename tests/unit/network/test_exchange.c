@@ -240,6 +240,45 @@ static void test_keeper(void **state)
 	end();
 }
 
+/* The receiver takes all at once, but its sender does not look at what came back meanwhile. */
+static void send_without_looking(struct worker *worker, void *arg)
+{
+	struct frame *frames[NETPORT_BURST];
+	const uint64_t start_ns = clock_now_ns();
+	unsigned sent = 0;
+
+	(void)arg;
+	for (unsigned burst = 0; burst < FABRIC_RING_ENTRIES / NETPORT_BURST + 2; burst++) {
+		for (unsigned i = 0; i < NETPORT_BURST; i++) {
+			const struct rig_head head = {
+				.to = rig_mac(2), .from = rig_mac(1), .tci = RIG_NO_TAG};
+
+			frames[i] = rig_sender_take(&t.senders[0]);
+			frames[i]->head_bytes = (uint16_t)rig_fill_head(frames[i]->head, &head);
+		}
+		rig_sender_send(&t.senders[0], t.ports[0].port, frames, NETPORT_BURST,
+				worker_now_ns(worker));
+		sent += burst < FABRIC_RING_ENTRIES / NETPORT_BURST ? NETPORT_BURST : 0;
+		while (rig_port_frames(&t.ports[1]) < sent)
+			CHECK(clock_now_ns() - start_ns < 60 * NS_PER_S);
+	}
+}
+
+static void test_unreturned(void **state)
+{
+	(void)state;
+	begin(2, 2);
+	introduce(1, 1, rig_mac(2));
+	introduce(0, 0, rig_mac(1));
+	rig_until(t.rig, get(&t.senders[0].back) == get(&t.senders[0].sent));
+	forget_counts();
+	rig_call(t.rig, 0, send_without_looking, NULL);
+	assert_int_equal(rig_port_frames(&t.ports[1]), FABRIC_RING_ENTRIES);
+	assert_int_equal(rig_stats(&t.ports[1]).drop_inbox_full, 2 * NETPORT_BURST);
+	rig_until(t.rig, get(&t.senders[0].back) == get(&t.senders[0].sent));
+	end();
+}
+
 /* --- queues that go while frames are on their way --- */
 
 /*
@@ -328,8 +367,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_learns_from_others),
 		cmocka_unit_test(test_flood),          cmocka_unit_test(test_wakes),
-		cmocka_unit_test(test_full_inbox),     cmocka_unit_test(test_keeper),
-		cmocka_unit_test(test_queue_moves),    cmocka_unit_test(test_port_goes),
+		cmocka_unit_test(test_full_inbox),     cmocka_unit_test(test_unreturned),
+		cmocka_unit_test(test_keeper),         cmocka_unit_test(test_queue_moves),
+		cmocka_unit_test(test_port_goes),
 	};
 
 	return cmocka_run_group_tests_name("exchange", tests, NULL, NULL);

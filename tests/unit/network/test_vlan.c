@@ -119,6 +119,57 @@ static void test_matrix(void **state)
 	}
 }
 
+static void forget_counts(void)
+{
+	for (unsigned i = 0; i < PORT_CNT; i++)
+		ports[i].queues[0].frame_cnt = 0;
+}
+
+/* The same with a known receiver, in bursts: all but the first frame go the way of that. */
+static void expect_burst(const struct row *row, unsigned to)
+{
+	struct rig_head heads[5];
+	uint8_t expected[FRAME_HEAD_BYTES];
+	struct rig_queue *queue = &ports[to].queues[0];
+	unsigned bytes;
+
+	for (unsigned i = 0; i < ARRAY_LEN(heads); i++)
+		heads[i] = (struct rig_head){
+			.to = rig_mac(1 + to), .from = rig_mac(1 + row->from), .tci = row->tci};
+	for (unsigned times = 0; times < 2; times++) {
+		forget_counts();
+		rig_send(&sender, &ports[row->from], heads, ARRAY_LEN(heads));
+		for (unsigned i = 0; i < PORT_CNT; i++)
+			assert_int_equal(rig_port_frames(&ports[i]),
+					 i == to ? ARRAY_LEN(heads) : 0);
+		heads[0].tci = row->seen[to];
+		bytes = rig_fill_head(expected, &heads[0]);
+		assert_int_equal(queue->head_bytes, bytes);
+		assert_memory_equal(queue->head, expected, bytes);
+		heads[0].tci = row->tci;
+	}
+}
+
+static void test_matrix_of_bursts(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct row *row = &rows[i];
+
+		begin();
+		for (unsigned to = 0; to < PORT_CNT; to++) {
+			const struct rig_head hello = {
+				.to = RIG_BROADCAST, .from = rig_mac(1 + to), .tci = row->seen[to]};
+
+			if (row->seen[to] == NOT)
+				continue;
+			rig_send(&sender, &ports[to], &hello, 1);
+			expect_burst(row, to);
+		}
+		end();
+	}
+}
+
 /* The same address in two VLANs is two addresses. */
 static void test_learns_in_its_vlan(void **state)
 {
@@ -130,8 +181,7 @@ static void test_learns_in_its_vlan(void **state)
 	begin();
 	rig_send(&sender, &ports[ACCESS10], &from_1, 1);
 	rig_send(&sender, &ports[ACCESS20], &from_1, 1);
-	for (unsigned i = 0; i < PORT_CNT; i++)
-		ports[i].queues[0].frame_cnt = 0;
+	forget_counts();
 	rig_send(&sender, &ports[ANY], &to_1_in_10, 1);
 	assert_int_equal(rig_port_frames(&ports[ACCESS10]), 1);
 	assert_int_equal(rig_port_frames(&ports[ACCESS20]), 0);
@@ -140,6 +190,11 @@ static void test_learns_in_its_vlan(void **state)
 	assert_int_equal(rig_port_frames(&ports[ACCESS10]), 1);
 	assert_int_equal(rig_port_frames(&ports[ACCESS20]), 1);
 	assert_int_equal(rig_stats(&ports[ANY]).flooded, 0);
+	/* Side by side in a burst, with ways known for both. */
+	forget_counts();
+	rig_send(&sender, &ports[ANY], (struct rig_head[]){to_1_in_10, to_1_in_20, to_1_in_20}, 3);
+	assert_int_equal(rig_port_frames(&ports[ACCESS10]), 1);
+	assert_int_equal(rig_port_frames(&ports[ACCESS20]), 2);
 	end();
 }
 
@@ -216,8 +271,11 @@ static void test_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_matrix),  cmocka_unit_test(test_learns_in_its_vlan),
-		cmocka_unit_test(test_changes), cmocka_unit_test(test_edits_are_pure),
+		cmocka_unit_test(test_matrix),
+		cmocka_unit_test(test_matrix_of_bursts),
+		cmocka_unit_test(test_learns_in_its_vlan),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_edits_are_pure),
 		cmocka_unit_test(test_refuses),
 	};
 

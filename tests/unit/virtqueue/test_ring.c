@@ -306,6 +306,23 @@ static void test_packed_base_zero_fresh(void **state)
 	fixture_fini(&f);
 }
 
+/* As DPDK's virtio-user says it: only where the avail side is. */
+static void test_packed_base_half(void **state)
+{
+	const struct driver_opts opts = {.packed = true, .size = 8, .start_idx = 0x8000};
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, &opts);
+	fixture_restart(&f, 0x8000, false);
+	assert_int_equal(virtqueue_base(f.vq), 0x80008000);
+	fixture_expect_alive(&f);
+	/* What we said ourselves is what we meant. */
+	fixture_restart(&f, 0x8001, true);
+	assert_int_equal(virtqueue_base(f.vq), 0x8001);
+	fixture_fini(&f);
+}
+
 /* After a lap 0 is an honest base, whoever says it. */
 static void test_packed_base_zero_second_lap(void **state)
 {
@@ -569,6 +586,7 @@ int main(void)
 		WAYS_DIRECT(test_resume),
 		cmocka_unit_test(test_base_with_in_flight),
 		cmocka_unit_test(test_packed_base_zero_fresh),
+		cmocka_unit_test(test_packed_base_half),
 		cmocka_unit_test(test_packed_base_zero_second_lap),
 		cmocka_unit_test(test_split_base_ahead_of_used),
 		WAYS_DIRECT(test_memory_change),

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# pario's ports beside testpmd, Open vSwitch with DPDK and memcpy(), in turns, as ratios. Nothing is
+# asserted. Huge pages that DPDK needs are reserved and given back.
+# usage: scripts/bench_net.sh [BUILD] [--cases LIST] [--pairs N] [--seconds S] [--sizes LIST] [--rings LIST] [--options="..."]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=build
+if [ -f "${1:-}/build.ninja" ]; then
+	build=$1
+	shift
+fi
+export PYTHONDONTWRITEBYTECODE=1
+exec python3 tests/bench/net.py "$build" "$@"

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""pario-bench net as its user meets it, against two ports with a wire between them: what works ends
+with 0 and a report that adds up, every fault of the wire with 1 and its name.
+
+usage: test_cli_net.py PARIO_BENCH FAKE_WIRE"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BENCH, WIRE = sys.argv[1:3]
+DEADLINE_S = 60
+
+
+class Fixture(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory(prefix="pario-bench-")
+        self.socks = [os.path.join(self.dir.name, name) for name in "ab"]
+
+    def tearDown(self):
+        self.dir.cleanup()
+
+    def over_wire(self, wire_args, *args):
+        with subprocess.Popen([WIRE, *self.socks, *wire_args], stderr=subprocess.PIPE,
+                              text=True) as wire:
+            try:
+                done = subprocess.run(
+                    [BENCH, "net", *self.socks, "--wait", "10", "--warmup", "0", "--runtime",
+                     "200ms", *args], capture_output=True, text=True, timeout=DEADLINE_S)
+                _, err = wire.communicate(timeout=DEADLINE_S)
+            finally:
+                wire.kill()
+        self.assertEqual(err, "", "the driver broke a rule")
+        return done
+
+    def good(self, *args):
+        done = self.over_wire([], "--json", *args)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+        report = json.loads(done.stdout)
+        self.assertIsNone(report["error"])
+        return report
+
+
+class Works(Fixture):
+    def test_every_ring_and_framing_carries_every_frame(self):
+        for ring in ("split", "packed"):
+            for more in ([], ["--in-order"], ["--indirect", "--segment", "100"],
+                         ["--segment", "100", "--size", "300"], ["--no-event-idx"],
+                         ["--notify", "irq"], ["--mergeable", "off"], ["--imix"], ["--csum"],
+                         ["--vlan", "5"], ["--macs", "50"], ["--flows", "3000"],
+                         ["--queue-pairs", "2"], ["--direction", "both", "--size", "1514"],
+                         ["--size", "1514", "--rx-buffer-bytes", "200"],
+                         ["--size", "9000", "--gso", "0"], ["--size", "64k"],
+                         ["--size", "64k", "--mergeable", "off"], ["--burst", "1"]):
+                with self.subTest(ring=ring, more=more):
+                    report = self.good("--verify", "--rate", "2000", "--ring", ring, *more)
+                    names = ["a-b", "b-a"] if "both" in more else ["a-b"]
+                    self.assertEqual(list(report["directions"]), names)
+                    for row in report["directions"].values():
+                        self.assertGreater(row["sent"], 0)
+                        self.assertGreaterEqual(row["sent"], row["lost"])
+                    self.assertGreater(report["verify"]["frames"], 0)
+                    self.assertEqual(report["verify"]["duplicates"], 0)
+                    self.assertEqual(report["verify"]["out_of_order"], 0)
+
+    def test_sizes_and_bits_add_up(self):
+        for size in (60, 61, 1514, 65536):
+            row = self.good("--size", str(size), "--rate", "1000")["directions"]["a-b"]
+            self.assertEqual(row["received_bytes"], size * row["received"])
+            self.assertEqual(row["sent_bytes"], size * row["sent"])
+            lat = row["latency_ns"]
+            order = [lat[k] for k in ("min", "p50", "p90", "p99", "p99_9", "max")]
+            self.assertEqual(order, sorted(order))
+
+    def test_rate_is_an_upper_bound(self):
+        row = self.good("--rate", "1000")["directions"]["a-b"]
+        # What is late by at most 1 ms is made up for.
+        self.assertLessEqual(row["sent"], 200 + 5)
+
+    def test_a_port_that_never_posts_gets_nothing(self):
+        row = self.good("--rx-buffers", "0", "--rate", "1000")["directions"]["a-b"]
+        self.assertEqual((row["received"], row["lost"]), (0, row["sent"]))
+
+    def test_calls_are_asked_for_only_by_call(self):
+        called = self.good("--rate", "500", "--notify", "irq", "--runtime", "1")
+        self.assertGreater(called["calls"], 0)
+        for ring in ("split", "packed"):
+            self.assertEqual(self.good("--ring", ring)["calls"], 0)
+
+    def test_table(self):
+        done = self.over_wire([], "--verify", "--rate", "1000", "--direction", "both")
+        self.assertEqual(done.returncode, 0, done)
+        for word in ("Mpps", "p99.9", "b-a", "kicks", "good"):
+            self.assertIn(word, done.stdout)
+
+    def test_memcpy(self):
+        cpu = min(os.sched_getaffinity(0))
+        done = subprocess.run([BENCH, "net", "--memcpy", "--size", "64k", "--dirty", "--runtime",
+                               "50ms", "--warmup", "0", "--cpus", f"{cpu},{cpu}", "--json"],
+                              capture_output=True, text=True, timeout=DEADLINE_S)
+        self.assertEqual(done.returncode, 0, done)
+        copy = json.loads(done.stdout)["memcpy"]
+        # The seconds are printed to the microsecond.
+        self.assertAlmostEqual(copy["bytes_per_s"] * copy["seconds"] / 65536 / copy["buffers"], 1,
+                               places=4)
+
+
+class Fails(Fixture):
+    FAULTS = {
+        "twice": "verify: 1 frames came again and 0 out of order",
+        "swap": "verify: 0 frames came again and 1 out of order",
+        "corrupt": "is wrong",
+        "short": "have come, its IPv4 header says",
+        "csum": "checksum is left to us",
+        # When the next frame is there already, its buffer is taken for this one's.
+        "buffers": "more buffers than were used|bytes have come",
+        "length": "beyond the buffer",
+        "bad-id": "not in flight",
+        "stall": "nothing was taken for 1 s",
+        "close": "the back end closed the connection",
+    }
+
+    def test_every_fault_is_seen_and_named(self):
+        for fault, text in self.FAULTS.items():
+            for ring in ("split", "packed"):
+                with self.subTest(fault=fault, ring=ring):
+                    done = self.over_wire(
+                        ["--fault", fault, "--after", "5"], "--verify", "--ring", ring, "--flows",
+                        "1", "--json", "--timeout", "1", "--runtime", "5" if fault == "stall" else
+                        "500ms", *(["--rate", "2000"] if fault != "stall" else []))
+                    self.assertEqual(done.returncode, 1, done)
+                    self.assertRegex(done.stderr, text)
+                    self.assertEqual(done.stderr.count("\n"), 1)
+                    self.assertRegex(json.loads(done.stdout)["error"], text)
+
+    def test_a_lost_frame_is_counted_and_can_be_a_failure(self):
+        wire = ["--fault", "drop", "--after", "5"]
+        done = self.over_wire(wire, "--verify", "--flows", "1", "--rate", "1000", "--json")
+        self.assertEqual(done.returncode, 0, done)
+        report = json.loads(done.stdout)
+        self.assertGreaterEqual(report["directions"]["a-b"]["lost"], 1)
+        self.assertGreaterEqual(report["verify"]["gaps"], 1)
+        done = self.over_wire(wire, "--no-loss", "--rate", "1000")
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("--no-loss: ", done.stderr)
+
+    def test_nobody_there(self):
+        done = subprocess.run([BENCH, "net", *self.socks], capture_output=True, text=True,
+                              timeout=DEADLINE_S)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{self.socks[0]}: cannot connect: No such file", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
