@@ -128,6 +128,13 @@ void exchange_frame_returned(struct frame *frame)
 	frame->source->returned(frame->source, &frame, 1);
 }
 
+void netport_show_drop(struct netport *port, struct exchange *at, const struct frame *frame,
+		       enum netport_drop why)
+{
+	(void)port, (void)at;
+	MUST(frame->refs > 0 && why != NETPORT_DROP_NONE);
+}
+
 void netport_send(struct netport *port, struct exchange *from, struct frame *const *frames,
 		  unsigned cnt, uint64_t now_ns)
 {
