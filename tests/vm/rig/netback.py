@@ -50,7 +50,6 @@ class NetPariod(backend.Backend):
         self.namespace = namespace
         self.api_path = work / "api.sock"
         self.more = more
-        self.api = None
         self.on_start = lambda: None
 
     def arguments(self):
@@ -65,7 +64,6 @@ class NetPariod(backend.Backend):
 
     def start(self):
         super().start()
-        self.api = pariod_api.Api(self.api_path)
         self.on_start()
 
     def command(self):
@@ -73,7 +71,14 @@ class NetPariod(backend.Backend):
         return self.namespace.command(words) if self.namespace else words
 
     def port(self, name):
-        return self.api.must("GET", f"/v1/ports/{name}")
+        # A connection for each question: one that is silent for long is closed.
+        api = pariod_api.Api(self.api_path)
+        try:
+            return api.must("GET", f"/v1/ports/{name}")
+        except AssertionError as error:
+            raise RigError(str(error)) from error
+        finally:
+            api.close()
 
     def counter(self, port, name):
         """A counter of a port, whichever group it is in."""
@@ -82,11 +87,6 @@ class NetPariod(backend.Backend):
         if len(found) != 1:
             raise RigError(f"port {port} has {len(found)} counters of the name {name}")
         return found[0]
-
-    def __exit__(self, *exc):
-        if self.api:
-            self.api.close()
-        super().__exit__(*exc)
 
 
 class Testpmd(backend.Backend):
