@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tap as its users see it: opened, closed, counted.
- * Not its queues (tap_queue.c, tap_tx.c), nor the interface (tap_open.c).
+ * Not its queues (tap_queue.c, tap_tx.c, tap_write.c), nor the interface (tap_open.c).
  */
 #include "network/tap.h"
 

@@ -4,9 +4,10 @@
  * Open vSwitch, and other machines.
  * Not the host's configuration beyond the interface itself (addresses, bridge membership).
  *
- * Frames for the kernel go from where the sender has them straight into a write; frames from the
- * kernel are read into buffers of the queue (tap_tx.c and tap_queue.c say why both are plain system
- * calls). vnet_hdr: both ways with offloads.
+ * Frames for the kernel go from where the sender has them straight into writes of the worker's
+ * io_uring, all of a turn with one call; the sender has them back when these have ended. Frames
+ * from the kernel are read into buffers of the queue (tap_queue.c says why by plain calls).
+ * vnet_hdr: both ways with offloads.
  */
 #ifndef PARIO_NETWORK_TAP_H
 #define PARIO_NETWORK_TAP_H

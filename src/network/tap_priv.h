@@ -45,6 +45,35 @@ static_assert(sizeof(struct tap_header) == 12, "VIRTIO 1.3, 5.1.6");
 /* Failed reads one after another that make a queue give up. */
 #define TAP_RX_ERRORS_MAX 64
 
+/* Writes of a queue under way at most; what goes beyond is written at once. */
+#define TAP_WRITES 256
+/* Pieces of such a write: 64 KiB in pages and more. One in more pieces is written at once. */
+#define TAP_WRITE_PIECES 32
+
+/*
+ * A write to the kernel. Those of one frame (segments that are cut here) share it: the first has
+ * it, and stays until all have ended.
+ */
+struct tap_write {
+	struct uring_op op;
+	struct tap_queue *queue;
+	struct tap_write *next_free;
+	struct tap_write *first;
+	struct frame *frame; /* of the first */
+	unsigned left_cnt;   /* of the first: how many have not ended, itself included */
+	uint32_t bytes;      /* behind the vnet header */
+	/* What the kernel is given: the first piece is header and head, or the frame's own. */
+	struct iovec *pieces;
+	unsigned pieces_max;
+	struct tap_header header;
+	uint8_t head[SEGMENT_HEADER_BYTES_MAX]; /* right behind it */
+	struct iovec own_pieces[TAP_WRITE_PIECES];
+};
+static_assert(offsetof(struct tap_write, head) ==
+		      offsetof(struct tap_write, header) + sizeof(struct tap_header),
+	      "no gap: both are one piece");
+static_assert(SEGMENT_HEADER_BYTES_MAX >= FRAME_HEAD_BYTES + ETHER_TAG_BYTES, "a head and a tag");
+
 /* One of the tap's queues. Its worker's from start to stop, control's otherwise. */
 struct tap_queue {
 	struct poller poller;
@@ -56,24 +85,29 @@ struct tap_queue {
 	struct worker_call stop;
 	unsigned idx;
 	int fd;
-	struct tap_header header; /* of the frame that is read or written */
-
-	/* from the kernel */
-	struct uring_op watch;   /* a poll for input */
-	struct uring_op unwatch; /* its cancellation */
-	bool watching;
-	bool unwatching;
-	bool starved;  /* all frames are out */
+	struct uring_op cancel; /* of all that is under way, at the end */
+	bool cancelling;
 	bool lost;     /* the interface is gone */
 	bool stopping; /* `stop` is to be acknowledged */
+
+	/* from the kernel */
+	struct tap_header header; /* of the frame that is read */
+	struct uring_op watch;    /* a poll for input */
+	bool watching;
+	bool starved; /* all frames are out */
 	unsigned errors_in_row;
 	struct frame_pool pool;
 
-	/* to the kernel: scratch of one deliver() */
-	uint8_t head[FRAME_HEAD_BYTES + ETHER_TAG_BYTES];
+	/* to the kernel */
+	struct tap_write *writes; /* TAP_WRITES */
+	struct tap_write *free_writes;
+	unsigned writing_cnt;
+	/* scratch of one frame */
+	struct tap_write direct;                /* what is written at once */
+	struct iovec direct_pieces[IOV_MAX];    /* its pieces */
+	uint8_t head[SEGMENT_HEADER_BYTES_MAX]; /* of a frame that is segmented here */
 	struct segment segment;
-	struct iovec iov[IOV_MAX];     /* what a write is given */
-	struct iovec payload[IOV_MAX]; /* of a frame that is segmented here */
+	struct iovec payload[IOV_MAX]; /* of such a frame */
 
 	struct tap_stats stats CACHE_ALIGNED; /* the owner writes, anybody reads */
 };
@@ -112,6 +146,25 @@ void tap_queue_start_on_worker(struct worker *worker, struct worker_call *call);
 void tap_queue_stop_on_worker(struct worker *worker, struct worker_call *call);
 /* Owner: the interface is gone. */
 void tap_queue_lose(struct tap_queue *queue);
+/* Owner: something has ended. Acknowledges `stop` if it was the last thing: then queue is gone. */
+void tap_queue_ended(struct tap_queue *queue);
+
+/* tap_write.c */
+int tap_writes_init(struct tap_queue *queue, struct err *err); /* control */
+void tap_writes_fini(struct tap_queue *queue);                 /* control; none is under way */
+/* The write that is next to be filled in, with room for so many pieces, at most IOV_MAX. */
+static inline struct tap_write *tap_write_next(struct tap_queue *queue, unsigned piece_cnt)
+{
+	return queue->free_writes && piece_cnt <= TAP_WRITE_PIECES ? queue->free_writes
+								   : &queue->direct;
+}
+/*
+ * Queues the write that tap_write_next() gave, or makes it at once. *first: NULL before the first
+ * write of a frame; still NULL after its last: nothing of the frame is needed any more, and the
+ * caller gives it back. bytes: behind the vnet header. False: refused by the kernel, and counted.
+ */
+bool tap_write_send(struct tap_write *write, unsigned piece_cnt, uint32_t bytes,
+		    struct frame *frame, struct tap_write **first);
 
 /* tap_tx.c */
 extern const struct netport_ops tap_netport_ops;

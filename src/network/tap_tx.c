@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames of the switch into the kernel, from where the sender has them, or completed and cut here
- * where the interface has no offloads.
- * Not the reading of frames (tap_queue.c).
- *
- * A frame is one writev of the worker and is given back at once: nobody's memory is held, and order
- * is what it was. The kernel takes the frame through its whole stack within that call, a
- * microsecond of which the entry is a tenth (60 B: 695 ns; a batch of 32 in io_uring on a
- * registered file: 640 to 720 ns, on a plain one 790 ns; Linux 6.18, no page table isolation). A
- * registered file would besides outlive its queue by up to a second (uring_file_put), and with it
- * the interface and its name.
+ * Frames of the switch as the kernel is given them: from where the sender has them, or completed
+ * and cut here where the interface has no offloads.
+ * Not how they are written (tap_write.c), nor the reading of frames (tap_queue.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -17,32 +10,34 @@
 #include "flow/checksum.h"
 #include "network/tap_priv.h"
 
-/* Entries before the sender's: vnet header and head. */
-#define IOV_OWN 2
+/* A frame on its way into its writes. */
+struct tx {
+	struct tap_queue *queue;
+	struct frame *frame;
+	struct tap_write *first; /* NULL: none has been queued */
+};
 
 static struct tap_queue *tap_of_receiver(struct netport_queue *receiver)
 {
 	return container_of(receiver, struct tap_queue, receiver);
 }
 
-/* iov[0] is the header, bytes those behind it. False: no use to go on with this frame. */
-static bool tx_write(struct tap_queue *queue, unsigned iov_cnt, uint32_t bytes)
+/* The write's first piece: its own header and head. */
+static void tx_own_head(struct tap_write *write, unsigned head_bytes)
 {
-	const ssize_t got = writev(queue->fd, queue->iov, (int)iov_cnt);
+	write->pieces[0] = (struct iovec){&write->header, sizeof(write->header) + head_bytes};
+}
 
-	if (likely(got >= 0)) {
-		stat_inc(&queue->stats.tx_frames);
-		stat_add(&queue->stats.tx_bytes, bytes);
-		return true;
-	}
-	if (errno == EAGAIN || errno == ENOBUFS) {
-		stat_inc(&queue->stats.tx_full);
-		return false;
-	}
-	stat_inc(&queue->stats.tx_errors);
-	if (errno == EBADFD || errno == ENODEV)
-		tap_queue_lose(queue);
-	return false;
+/* head_bytes: the first bytes as the kernel sees them, which are in the first piece. */
+static void tx_whole(struct tx *tx, struct tap_write *write, unsigned head_bytes)
+{
+	const struct frame *frame = tx->frame;
+	const unsigned cnt = frame->iov_cnt;
+
+	for (unsigned i = 0; i < cnt; i++)
+		write->pieces[1 + i] = frame->iov[i];
+	tap_write_send(write, 1 + cnt, frame->bytes - frame->head_bytes + head_bytes, tx->frame,
+		       &tx->first);
 }
 
 /* Completes the checksum in head; iov holds what follows it. Guest memory may change before the
@@ -80,36 +75,68 @@ static enum segment_kind tx_segment_kind(const struct frame *frame, const struct
 	}
 }
 
-/* One segment, whose payload is at the cursor. */
-static bool tx_segment(struct tap_queue *queue, struct iov_cursor *payload)
+/* The next bytes at the cursor, behind the write's first piece. Its pieces, or 0: not all is there.
+ */
+static unsigned tx_slice(struct iov_cursor *payload, uint32_t bytes, struct tap_write *write)
 {
-	struct segment *segment = &queue->segment;
 	size_t got = 0;
-	unsigned cnt;
+	const unsigned cnt =
+		iov_slice(payload, bytes, write->pieces + 1, write->pieces_max - 1, &got);
 
-	cnt = iov_slice(payload, segment->payload_bytes, queue->iov + IOV_OWN, IOV_MAX - IOV_OWN,
-			&got);
-	if (got < segment->payload_bytes) {
-		stat_inc(&queue->stats.tx_errors);
+	return got < bytes ? 0 : 1 + cnt;
+}
+
+/* One segment, whose payload is at the cursor. */
+static bool tx_segment(struct tx *tx, struct iov_cursor *payload)
+{
+	const struct segment *segment = &tx->queue->segment;
+	const struct iov_cursor from = *payload;
+	struct tap_write *write = tap_write_next(tx->queue, 0);
+	unsigned cnt = tx_slice(payload, segment->payload_bytes, write);
+
+	if (cnt == 0) { /* in more pieces */
+		*payload = from;
+		write = &tx->queue->direct;
+		cnt = tx_slice(payload, segment->payload_bytes, write);
+	}
+	if (cnt == 0) {
+		stat_inc(&tx->queue->stats.tx_errors);
 		return false;
 	}
+	memset(&write->header, 0, sizeof(write->header));
+	memcpy(write->head, segment->head, segment->head_bytes);
 	if (segment->csum_start)
-		tx_complete(segment->head, segment->head_bytes, segment->csum_start,
-			    segment->csum_offset, queue->iov + IOV_OWN, cnt);
-	queue->iov[1] = (struct iovec){segment->head, segment->head_bytes};
-	return tx_write(queue, IOV_OWN + cnt, segment->head_bytes + segment->payload_bytes);
+		tx_complete(write->head, segment->head_bytes, segment->csum_start,
+			    segment->csum_offset, write->pieces + 1, cnt - 1);
+	tx_own_head(write, segment->head_bytes);
+	return tap_write_send(write, cnt, segment->head_bytes + segment->payload_bytes, tx->frame,
+			      &tx->first);
+}
+
+/* What follows the headers: of the head as the sender has it, which stays, and behind it. */
+static void tx_payload(struct tap_queue *queue, const struct frame *frame, unsigned in_head,
+		       struct iov_cursor *payload)
+{
+	queue->payload[0].iov_base =
+		(uint8_t *)(uintptr_t)frame->head + frame->head_bytes - in_head;
+	queue->payload[0].iov_len = in_head;
+	if (frame->iov_cnt > 0)
+		memcpy(queue->payload + 1, frame->iov, frame->iov_cnt * sizeof(*frame->iov));
+	iov_cursor_init(payload, queue->payload, frame->iov_cnt + 1u);
 }
 
 /* head_bytes of queue->head are the frame's first bytes as the kernel sees them. */
-static void tx_segments(struct tap_queue *queue, const struct frame *frame, unsigned head_bytes)
+static void tx_segments(struct tx *tx, unsigned head_bytes)
 {
+	struct tap_queue *queue = tx->queue;
+	const struct frame *frame = tx->frame;
 	const uint32_t bytes = frame->bytes - frame->head_bytes + head_bytes;
 	struct iov_cursor payload;
 	struct dissection d;
 	struct segmenter s;
 
 	dissect(queue->head, head_bytes < DISSECT_BYTES_MAX ? head_bytes : DISSECT_BYTES_MAX, &d);
-	if (d.payload_offset == 0 || d.payload_offset > head_bytes || frame->iov_cnt >= IOV_MAX ||
+	if (d.payload_offset == 0 || d.payload_offset > head_bytes ||
 	    segment_begin(&s, tx_segment_kind(frame, &d), queue->head, &d, bytes - d.payload_offset,
 			  frame->gso_bytes) < 0) {
 		stat_inc(&queue->stats.tx_errors);
@@ -118,46 +145,11 @@ static void tx_segments(struct tap_queue *queue, const struct frame *frame, unsi
 	if (frame->gso == FRAME_GSO_UDP) /* fragments cannot carry a partial one */
 		tx_complete(queue->head, head_bytes, d.l4_offset, frame->csum_offset, frame->iov,
 			    frame->iov_cnt);
-	queue->payload[0].iov_base = queue->head + d.payload_offset;
-	queue->payload[0].iov_len = head_bytes - d.payload_offset;
-	if (frame->iov_cnt > 0)
-		memcpy(queue->payload + 1, frame->iov, frame->iov_cnt * sizeof(*frame->iov));
-	iov_cursor_init(&payload, queue->payload, frame->iov_cnt + 1u);
-	memset(&queue->header, 0, sizeof(queue->header));
+	tx_payload(queue, frame, head_bytes - d.payload_offset, &payload);
 	while (segment_next(&s, &queue->segment)) {
-		if (!tx_segment(queue, &payload))
+		if (!tx_segment(tx, &payload))
 			return;
 	}
-}
-
-static void tx_plain(struct tap_queue *queue, const struct frame *frame, uint8_t *head,
-		     unsigned head_bytes)
-{
-	const unsigned cnt = frame->iov_cnt;
-
-	if (unlikely(cnt > IOV_MAX - IOV_OWN)) {
-		stat_inc(&queue->stats.tx_errors);
-		return;
-	}
-	queue->iov[1] = (struct iovec){head, head_bytes};
-	for (unsigned i = 0; i < cnt; i++)
-		queue->iov[IOV_OWN + i] = frame->iov[i];
-	tx_write(queue, IOV_OWN + cnt, frame->bytes - frame->head_bytes + head_bytes);
-}
-
-/* Without the kernel's help. */
-static void tx_software(struct tap_queue *queue, const struct frame *frame, unsigned head_bytes)
-{
-	const int shift = (int)head_bytes - (int)frame->head_bytes;
-
-	if (frame->gso != FRAME_GSO_NONE) {
-		tx_segments(queue, frame, head_bytes);
-		return;
-	}
-	tx_complete(queue->head, head_bytes, (unsigned)(frame->csum_start + shift),
-		    frame->csum_offset, frame->iov, frame->iov_cnt);
-	memset(&queue->header, 0, sizeof(queue->header));
-	tx_plain(queue, frame, queue->head, head_bytes);
 }
 
 static bool tx_needs_software(const struct tap *tap, const struct frame *frame)
@@ -167,25 +159,41 @@ static bool tx_needs_software(const struct tap *tap, const struct frame *frame)
 	return frame->gso == FRAME_GSO_UDP_L4 && !tap->uso;
 }
 
-static void tx_frame(struct tap_queue *queue, const struct frame *frame)
+static void tx_frame(struct tx *tx)
 {
+	struct tap_queue *queue = tx->queue;
+	const struct frame *frame = tx->frame;
 	const enum netport_tag_edit edit = netport_tag_edit(queue->receiver.port, frame);
+	const bool software = tx_needs_software(queue->tap, frame);
+	struct tap_write *write = tap_write_next(queue, 1u + frame->iov_cnt);
 	unsigned head_bytes = frame->head_bytes;
+	int shift;
 
-	queue->iov[0] = (struct iovec){&queue->header, sizeof(queue->header)};
-	if (unlikely(tx_needs_software(queue->tap, frame))) {
-		head_bytes = netport_edit_head(frame, edit, queue->head);
-		tx_software(queue, frame, head_bytes);
+	if (unlikely(frame->iov_cnt >= IOV_MAX)) {
+		stat_inc(&queue->stats.tx_errors);
 		return;
 	}
-	if (edit == NETPORT_TAG_KEEP) {
-		tap_header_fill(&queue->header, frame, 0);
-		tx_plain(queue, frame, (uint8_t *)(uintptr_t)frame->head, head_bytes);
+	if (likely(frame->plain && edit == NETPORT_TAG_KEEP)) {
+		write->pieces[0] = (struct iovec){(void *)(uintptr_t)frame_wire_const(frame),
+						  FRAME_PLAIN_BYTES + head_bytes};
+		tx_whole(tx, write, head_bytes);
 		return;
 	}
-	head_bytes = netport_edit_head(frame, edit, queue->head);
-	tap_header_fill(&queue->header, frame, (int)head_bytes - (int)frame->head_bytes);
-	tx_plain(queue, frame, queue->head, head_bytes);
+	if (unlikely(software && frame->gso != FRAME_GSO_NONE)) {
+		tx_segments(tx, netport_edit_head(frame, edit, queue->head));
+		return;
+	}
+	head_bytes = netport_edit_head(frame, edit, write->head);
+	shift = (int)head_bytes - (int)frame->head_bytes;
+	if (unlikely(software)) {
+		memset(&write->header, 0, sizeof(write->header));
+		tx_complete(write->head, head_bytes, (unsigned)(frame->csum_start + shift),
+			    frame->csum_offset, frame->iov, frame->iov_cnt);
+	} else {
+		tap_header_fill(&write->header, frame, shift);
+	}
+	tx_own_head(write, head_bytes);
+	tx_whole(tx, write, head_bytes);
 }
 
 static void tap_deliver(struct netport_queue *receiver, struct frame *const *frames, unsigned cnt,
@@ -195,15 +203,18 @@ static void tap_deliver(struct netport_queue *receiver, struct frame *const *fra
 
 	(void)now_ns;
 	for (unsigned i = 0; i < cnt; i++) {
+		struct tx tx = {.queue = queue, .frame = frames[i]};
+
 		if (likely(!queue->lost))
-			tx_frame(queue, frames[i]);
+			tx_frame(&tx);
 		else
 			stat_inc(&queue->stats.tx_errors);
-		exchange_put(queue->exchange, frames[i]);
+		if (!tx.first)
+			exchange_put(queue->exchange, frames[i]);
 	}
 }
 
-/* Everything has left by then. */
+/* The worker's turn ends with the entry that takes what was queued. */
 static void tap_flush(struct netport_queue *receiver, uint64_t now_ns)
 {
 	(void)receiver;

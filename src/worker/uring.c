@@ -30,7 +30,7 @@
 /* What the daemon asks of the kernel; all of it is in 6.1. */
 static const uint8_t uring_needed_ops[] = {
 	IORING_OP_NOP,    IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READV,
-	IORING_OP_WRITEV, IORING_OP_FSYNC,    IORING_OP_FALLOCATE,
+	IORING_OP_WRITEV, IORING_OP_FSYNC,    IORING_OP_FALLOCATE,    IORING_OP_WRITE,
 };
 
 /* kernel.io_uring_disabled (Linux 6.6): 1 = for the unprivileged, 2 = for all. */

@@ -39,6 +39,12 @@ static inline void uring_sqe_bind(struct io_uring_sqe *sqe, struct uring_op *op)
 	io_uring_sqe_set_data(sqe, op);
 }
 
+/*
+ * Hands all that is queued to the kernel now, for what has to come after it and is not done in the
+ * ring. No done() runs.
+ */
+void uring_submit_all(struct uring *uring);
+
 /* Requests submitted or queued and not completed, kick watches not counted. */
 unsigned uring_pending(const struct uring *uring);
 

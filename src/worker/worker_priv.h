@@ -46,8 +46,6 @@ unsigned uring_turn(struct uring *uring);
 void uring_wait(struct uring *uring, uint64_t timeout_ns);
 /* Hands what is queued to the kernel, which has taken its references to descriptors afterwards. */
 void uring_submit(struct uring *uring);
-/* The same, and the kernel has taken all of it. */
-void uring_submit_all(struct uring *uring);
 /*
  * Is this a moment for uring_watch()? A descriptor that was ever kicked is readable for ever, so
  * its watch completes as soon as it is there. While the kernel still keeps completions that found

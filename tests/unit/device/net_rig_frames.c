@@ -6,6 +6,15 @@
 
 #include <unistd.h>
 
+/* 10 of a legacy driver without MRG_RXBUF, which has no num_buffers. */
+static unsigned header_bytes(const struct net_guest *guest)
+{
+	return guest->options.features_off & BIT(DEVICE_F_VERSION_1) &&
+			       guest->options.features_off & BIT(NET_F_MRG_RXBUF)
+		       ? NET_HEADER_BYTES_LEGACY
+		       : NET_HEADER_BYTES;
+}
+
 void net_rig_kick(struct net_guest *guest, unsigned idx)
 {
 	const uint64_t one = 1;
@@ -53,17 +62,18 @@ int net_rig_add(struct net_guest *guest, unsigned idx, const struct ring_seg *se
 	return status;
 }
 
-static unsigned cut(struct ring_seg *segs, uint64_t gpa, unsigned bytes, enum net_layout layout)
+static unsigned cut(struct ring_seg *segs, uint64_t gpa, unsigned header, unsigned bytes,
+		    enum net_layout layout)
 {
 	unsigned cnt = 0;
 
 	if (layout == NET_LAYOUT_TWO) {
-		segs[cnt++] = (struct ring_seg){gpa, NET_HEADER_BYTES};
+		segs[cnt++] = (struct ring_seg){gpa, header};
 	} else if (layout == NET_LAYOUT_BYTES) {
 		for (; cnt + 1 < bytes && cnt + 1 < NET_RIG_PIECES_MAX; cnt++)
 			segs[cnt] = (struct ring_seg){gpa + cnt, 1};
 	}
-	const unsigned before = layout == NET_LAYOUT_TWO ? NET_HEADER_BYTES : cnt;
+	const unsigned before = layout == NET_LAYOUT_TWO ? header : cnt;
 
 	segs[cnt++] = (struct ring_seg){gpa + before, bytes - before};
 	return cnt;
@@ -74,6 +84,7 @@ bool net_rig_send(struct net_guest *guest, unsigned idx, const struct net_header
 {
 	struct net_guest_queue *queue = &guest->queues[idx];
 	struct ring_seg segs[NET_RIG_PIECES_MAX];
+	const unsigned skip = header_bytes(guest);
 	struct net_buffer *buffer;
 	unsigned cnt;
 	uint16_t token;
@@ -82,11 +93,11 @@ bool net_rig_send(struct net_guest *guest, unsigned idx, const struct net_header
 		return false;
 	token = queue->free[--queue->free_cnt];
 	buffer = &queue->buffers[token];
-	memset(buffer->data, 0, NET_HEADER_BYTES);
+	memset(buffer->data, 0, skip);
 	if (header)
-		memcpy(buffer->data, header, sizeof(*header));
-	memcpy(buffer->data + NET_HEADER_BYTES, frame, bytes);
-	cnt = cut(segs, buffer->gpa, NET_HEADER_BYTES + bytes, layout);
+		memcpy(buffer->data, header, skip);
+	memcpy(buffer->data + skip, frame, bytes);
+	cnt = cut(segs, buffer->gpa, skip, skip + bytes, layout);
 	if (net_rig_add(guest, idx, segs, cnt, 0, token)) {
 		put_token(queue, token);
 		return false;
@@ -177,15 +188,15 @@ bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received 
 		take_used(queue);
 	if (!queue->used_cnt)
 		return false;
-	memcpy(&received->header, queue->buffers[queue->used[0].token].data,
-	       sizeof(received->header));
+	received->header.num_buffers = le16_of(1);
+	memcpy(&received->header, queue->buffers[queue->used[0].token].data, header_bytes(guest));
 	received->buffers = le16_get(received->header.num_buffers);
 	assert_in_range(received->buffers, 1, NET_RX_BUFFERS_MAX);
 	/* All were there when the first was. */
 	assert_true(received->buffers <= queue->used_cnt);
 	for (unsigned i = 0; i < received->buffers; i++) {
 		const struct ring_used *used = &queue->used[i];
-		const unsigned skip = i ? 0 : NET_HEADER_BYTES;
+		const unsigned skip = i ? 0 : header_bytes(guest);
 
 		assert_true(used->bytes > skip && used->bytes <= guest->options.buffer_bytes);
 		/* All but the last are full. */

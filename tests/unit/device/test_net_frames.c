@@ -154,12 +154,34 @@ static void test_long_frames(void **state)
 	}
 }
 
+/* A driver of before 1.0: a shorter header, unless it merges; between it and any other. */
+static void test_legacy(void **state)
+{
+	const uint64_t legacy = BIT(DEVICE_F_VERSION_1);
+	const uint64_t off[] = {legacy, legacy | NO_MERGE, 0, NO_MERGE};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(off) * ARRAY_LEN(off); i++) {
+		net_rig_open(&rig, 1);
+		run(net_rig_guest(&rig, 0,
+				  &(struct net_guest_options){
+					  .features_off = off[i / ARRAY_LEN(off) % ARRAY_LEN(off)],
+					  .indirect = i & 16}),
+		    net_rig_guest(&rig, 1,
+				  &(struct net_guest_options){.features_off =
+								      off[i % ARRAY_LEN(off)],
+							      .indirect = i & 16}),
+		    14, 1600, 7);
+		net_rig_close(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_lengths),  cmocka_unit_test(test_rings_one_buffer),
 		cmocka_unit_test(test_rings_merged), cmocka_unit_test(test_rings_pieces),
-		cmocka_unit_test(test_long_frames),
+		cmocka_unit_test(test_long_frames),  cmocka_unit_test(test_legacy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "net_rig.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "base/ordering.h"
 
@@ -239,17 +240,36 @@ static void test_receiver_disabled(void **state)
 
 static bool flipping;
 
+/* The guest's memory, as another of its processors has it. */
+static uint8_t *other_view(const struct net_guest *guest)
+{
+	const struct shm_region *region = &guest->shm->region[0];
+	void *view = mmap(NULL, region->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
+			  (off_t)region->fd_offset_bytes);
+
+	assert_true(view != MAP_FAILED);
+	return view;
+}
+
+struct flipper {
+	const struct net_guest *guest;
+	uint8_t *view;
+};
+
 static void *flip(void *arg)
 {
-	struct net_guest *guest = arg;
+	const struct flipper *flipper = arg;
+	const struct net_guest *guest = flipper->guest;
 	const struct net_guest_queue *queue = &guest->queues[1];
 
 	for (unsigned n = 0; load_acquire(&flipping); n++) {
 		for (unsigned i = 0; i < queue->ring->size; i++) {
-			volatile uint8_t *mac = queue->buffers[i].data + NET_HEADER_BYTES + 6;
+			volatile uint8_t *mac = flipper->view +
+						(queue->buffers[i].data - guest->shm->base) +
+						NET_HEADER_BYTES + ETHER_MAC_BYTES;
 
 			mac[5] = n % 2 ? guest->mac[5] : 0x77;
-			mac[0] = n % 2 ? guest->mac[0] : 0x02;
+			mac[0] = n % 2 ? guest->mac[0] : 0x06;
 		}
 	}
 	return NULL;
@@ -263,8 +283,10 @@ static void send_flipping(unsigned frames, enum net_layout layout)
 	unsigned got = 0;
 	pthread_t thread;
 
-	flipping = true;
-	assert_int_equal(pthread_create(&thread, NULL, flip, a), 0);
+	struct flipper flipper = {.guest = a, .view = other_view(a)};
+
+	store_release(&flipping, true);
+	assert_int_equal(pthread_create(&thread, NULL, flip, &flipper), 0);
 	do {
 		bool added = false;
 
@@ -284,6 +306,7 @@ static void send_flipping(unsigned frames, enum net_layout layout)
 	} while (stats.in_frames < frames || !got || !stats.drop_spoofed);
 	store_release(&flipping, false);
 	assert_int_equal(pthread_join(thread, NULL), 0);
+	munmap(flipper.view, a->shm->region[0].bytes);
 	net_rig_until(&rig, net_rig_all_back(a, 1));
 }
 

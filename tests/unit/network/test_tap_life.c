@@ -6,7 +6,6 @@
 #include "uplink_rig.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -28,22 +27,6 @@ static int teardown(void **state)
 {
 	uplink_rig_free(*state);
 	return 0;
-}
-
-/* An interface that stays until host_delete(). */
-static int persistent(const char *ifname, int flags, bool keep_open)
-{
-	struct ifreq request = {.ifr_flags = (short)(flags | IFF_NO_PI)};
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
-	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
-	assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
-	if (keep_open)
-		return fd;
-	close(fd);
-	return -1;
 }
 
 static void refused(struct uplink_rig *rig, struct tap_options *options, int code, const char *part)
@@ -78,15 +61,15 @@ static void interfaces_of_another_kind(void **state)
 	struct tap_options options = {.ifname = "lo", .queues = 1};
 
 	refused(*state, &options, EINVAL, "is no tap");
-	persistent("other0", IFF_TUN, false);
+	host_persistent("other0", IFF_TUN, false);
 	options.ifname = "other0";
 	refused(*state, &options, EINVAL, "is a tun");
 	host_delete("other0");
-	persistent("other0", IFF_TAP, false);
+	host_persistent("other0", IFF_TAP, false);
 	options.queues = 2;
 	refused(*state, &options, EINVAL, "was made for one queue");
 	host_delete("other0");
-	persistent("other0", IFF_TAP | IFF_MULTI_QUEUE, false);
+	host_persistent("other0", IFF_TAP | IFF_MULTI_QUEUE, false);
 	options.queues = 1;
 	refused(*state, &options, EINVAL, "was made for several queues");
 	host_delete("other0");
@@ -95,7 +78,7 @@ static void interfaces_of_another_kind(void **state)
 static void interface_in_use(void **state)
 {
 	struct tap_options options = {.ifname = "used0", .queues = 1};
-	int fd = persistent("used0", IFF_TAP, true);
+	int fd = host_persistent("used0", IFF_TAP, true);
 
 	refused(*state, &options, EBUSY, "in use by another process");
 	close(fd);
@@ -106,7 +89,7 @@ static void interface_in_use(void **state)
 
 static void persistent_of(const char *ifname, int owner)
 {
-	int fd = persistent(ifname, IFF_TAP, true);
+	int fd = host_persistent(ifname, IFF_TAP, true);
 
 	assert_int_equal(ioctl(fd, TUNSETOWNER, owner), 0);
 	close(fd);
@@ -190,7 +173,7 @@ static void attached_and_left(void **state)
 	struct tap *tap;
 	int mtu;
 
-	persistent("stays0", IFF_TAP, false);
+	host_persistent("stays0", IFF_TAP, false);
 	for (unsigned i = 0; i < 3; i++) {
 		tap = rig_tap(*state, &options);
 		/* Whether it is up is the host's affair. */
@@ -421,7 +404,7 @@ static void down_is_counted(void **state)
 	const struct peer_frame frame = {.bytes = bytes, .len = sizeof(bytes)};
 	struct tap *tap;
 
-	persistent("down0", IFF_TAP, false);
+	host_persistent("down0", IFF_TAP, false);
 	tap = rig_tap(rig, &options);
 	for (unsigned i = 0; i < 5; i++)
 		peer_send(peer, &frame, 1);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -143,6 +144,31 @@ void host_mac(const char *ifname, uint8_t *mac)
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
 	assert_int_equal(inet_ioctl(SIOCGIFHWADDR, &request), 0);
 	memcpy(mac, request.ifr_hwaddr.sa_data, ETHER_MAC_BYTES);
+}
+
+int host_persistent(const char *ifname, int flags, bool keep_open)
+{
+	struct ifreq request = {.ifr_flags = (short)(flags | IFF_NO_PI)};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
+	if (keep_open)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+void host_up(const char *ifname)
+{
+	struct ifreq request = {.ifr_flags = 0};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+	assert_int_equal(inet_ioctl(SIOCGIFFLAGS, &request), 0);
+	request.ifr_flags |= IFF_UP;
+	assert_int_equal(inet_ioctl(SIOCSIFFLAGS, &request), 0);
 }
 
 void host_delete(const char *ifname)

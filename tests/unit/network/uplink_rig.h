@@ -97,6 +97,9 @@ bool host_has_ipv6(void);
 void host_address6(const char *ifname, const char *ip);
 void host_neighbour(const char *ifname, const char *ip, const uint8_t *mac);
 void host_mac(const char *ifname, uint8_t *mac);
+/* An interface that stays until host_delete(). Its descriptor if that is to stay open, else -1. */
+int host_persistent(const char *ifname, int flags, bool keep_open);
+void host_up(const char *ifname);
 void host_delete(const char *ifname);
 /* Of /proc/net/dev: frames that the interface could not give to us. */
 uint64_t host_dropped(const char *ifname);
