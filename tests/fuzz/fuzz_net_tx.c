@@ -80,7 +80,7 @@ static struct {
 	uint64_t now_ns;
 } world;
 
-static char exchange;
+static char here; /* where an exchange would be */
 
 /* ---- what is not under test ---- */
 
@@ -90,9 +90,9 @@ void worker_poller_wake(struct poller *poller)
 }
 
 void netport_queue_open(struct netport_queue *queue, struct netport *port, unsigned idx,
-			struct exchange *owner)
+			struct exchange *exchange)
 {
-	(void)queue, (void)port, (void)idx, (void)owner;
+	(void)queue, (void)port, (void)idx, (void)exchange;
 }
 
 void netport_queue_close(struct netport_queue *queue)
@@ -106,21 +106,21 @@ enum netport_tag_edit netport_tag_edit_vlan(const struct netport *port, const st
 	return frame->tagged ? NETPORT_TAG_POP : NETPORT_TAG_PUSH;
 }
 
-bool exchange_may_keep(struct exchange *at, const struct frame *frame)
+bool exchange_may_keep(struct exchange *exchange, const struct frame *frame)
 {
-	(void)at, (void)frame;
+	(void)exchange, (void)frame;
 	return true;
 }
 
-void exchange_put_away(struct exchange *at, struct frame *frame)
+void exchange_put_away(struct exchange *exchange, struct frame *frame)
 {
-	(void)at, (void)frame;
+	(void)exchange, (void)frame;
 	MUST(false);
 }
 
-void exchange_put_kept(struct exchange *at, struct frame *frame)
+void exchange_put_kept(struct exchange *exchange, struct frame *frame)
 {
-	exchange_put(at, frame);
+	exchange_put(exchange, frame);
 }
 
 void exchange_frame_returned(struct frame *frame)
@@ -128,14 +128,14 @@ void exchange_frame_returned(struct frame *frame)
 	frame->source->returned(frame->source, &frame, 1);
 }
 
-void netport_show_drop(struct netport *port, struct exchange *at, const struct frame *frame,
+void netport_show_drop(struct netport *port, struct exchange *exchange, const struct frame *frame,
 		       enum netport_drop why)
 {
-	(void)port, (void)at;
+	(void)port, (void)exchange;
 	MUST(frame->refs > 0 && why != NETPORT_DROP_NONE);
 }
 
-void netport_send(struct netport *port, struct exchange *from, struct frame *const *frames,
+void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
 		  unsigned cnt, uint64_t now_ns)
 {
 	struct netport_queue *receiver = &world.rx.queue->receiver;
@@ -148,7 +148,7 @@ void netport_send(struct netport *port, struct exchange *from, struct frame *con
 		MUST(frame->bytes >= ETHER_HEADER_BYTES && frame->bytes <= FRAME_BYTES_MAX);
 		MUST(frame->head_bytes + iov_total_bytes(frame->iov, frame->iov_cnt) ==
 		     frame->bytes);
-		frame->exchange = from;
+		frame->exchange = exchange;
 		frame->hashed = false;
 		frame->tagged = frame->head[12] == 0x81 && frame->head[13] == 0;
 		if (frame->tagged && frame->head_bytes < ETHER_HEADER_BYTES + ETHER_TAG_BYTES)
@@ -225,7 +225,7 @@ static void side_open(struct side *side, bool packed, bool in_order, enum net_qu
 	side->queue->queue.pool = world.pool;
 	side->queue->net = &world.net;
 	side->queue->kind = kind;
-	side->queue->exchange = (struct exchange *)(void *)&exchange;
+	side->queue->exchange = (struct exchange *)(void *)&here;
 }
 
 static void rules_fill(struct net_rules *rules, uint8_t bits, bool mergeable)
