@@ -312,10 +312,10 @@ static void mac_flipped_after_posting(struct lab *lab)
 		frame_fill(lab->frame, 200, lab->h1.mac, lab->a.mac, (uint32_t)sent++);
 		card_send(&lab->a, NULL, lab->frame, 200);
 		/* Few at a time, so that h1 has room for all of them. */
-		if (sent % 32 == 0) {
+		if (sent % 32 == 0)
 			card_wait_sent(&lab->a, "frames that flip");
+		if (sent % 1024 == 0)
 			dropped = lab_counter(lab, "drop_spoofed") - before;
-		}
 		arrived += take_unspoofed(lab);
 		deadline_check(&deadline, "frames that flip pass and are dropped");
 	}
