@@ -74,9 +74,8 @@ size_t iov_copy(struct iov_cursor *dst, struct iov_cursor *src, size_t len)
 		if (n > len - done)
 			n = len - done;
 		n = iov_piece(src, n, &from);
-		if (n == 0)
+		if (n == 0 || iov_piece(dst, n, &to) != n)
 			break;
-		iov_piece(dst, n, &to);
 		gptr_copy(gptr_from_hva(void, to), gptr_from_hva(const void, from), n);
 		done += n;
 	}

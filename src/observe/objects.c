@@ -98,50 +98,51 @@ unsigned observe_device_queues_running(const struct device *device)
 }
 
 /* VIRTIO 1.3, 5.1.3, 5.2.3 and 6. */
+static const char *const net_feature_names[] = {
+	[0] = "csum",
+	[1] = "guest-csum",
+	[2] = "ctrl-guest-offloads",
+	[3] = "mtu",
+	[5] = "mac",
+	[7] = "guest-tso4",
+	[8] = "guest-tso6",
+	[9] = "guest-ecn",
+	[10] = "guest-ufo",
+	[11] = "host-tso4",
+	[12] = "host-tso6",
+	[13] = "host-ecn",
+	[14] = "host-ufo",
+	[15] = "mrg-rxbuf",
+	[16] = "status",
+	[17] = "ctrl-vq",
+	[18] = "ctrl-rx",
+	[19] = "ctrl-vlan",
+	[20] = "ctrl-rx-extra",
+	[21] = "guest-announce",
+	[22] = "mq",
+	[23] = "ctrl-mac-addr",
+	[50] = "device-stats",
+	[52] = "vq-notf-coal",
+	[53] = "notf-coal",
+	[54] = "guest-uso4",
+	[55] = "guest-uso6",
+	[56] = "host-uso",
+	[57] = "hash-report",
+	[59] = "guest-hdrlen",
+	[60] = "rss",
+	[61] = "rsc-ext",
+	[62] = "standby",
+	[63] = "speed-duplex",
+};
+
+static const char *const block_feature_names[] = {
+	[1] = "size-max", [2] = "seg-max",  [4] = "geometry",      [5] = "ro",
+	[6] = "blk-size", [9] = "flush",    [10] = "topology",     [11] = "config-wce",
+	[12] = "mq",      [13] = "discard", [14] = "write-zeroes",
+};
+
 static const char *feature_name(const struct device *device, unsigned bit)
 {
-	static const char *const net[] = {
-		[0] = "csum",
-		[1] = "guest-csum",
-		[2] = "ctrl-guest-offloads",
-		[3] = "mtu",
-		[5] = "mac",
-		[7] = "guest-tso4",
-		[8] = "guest-tso6",
-		[9] = "guest-ecn",
-		[10] = "guest-ufo",
-		[11] = "host-tso4",
-		[12] = "host-tso6",
-		[13] = "host-ecn",
-		[14] = "host-ufo",
-		[15] = "mrg-rxbuf",
-		[16] = "status",
-		[17] = "ctrl-vq",
-		[18] = "ctrl-rx",
-		[19] = "ctrl-vlan",
-		[20] = "ctrl-rx-extra",
-		[21] = "guest-announce",
-		[22] = "mq",
-		[23] = "ctrl-mac-addr",
-		[50] = "device-stats",
-		[52] = "vq-notf-coal",
-		[53] = "notf-coal",
-		[54] = "guest-uso4",
-		[55] = "guest-uso6",
-		[56] = "host-uso",
-		[57] = "hash-report",
-		[59] = "guest-hdrlen",
-		[60] = "rss",
-		[61] = "rsc-ext",
-		[62] = "standby",
-		[63] = "speed-duplex",
-	};
-	static const char *const block[] = {
-		[1] = "size-max", [2] = "seg-max",  [4] = "geometry",      [5] = "ro",
-		[6] = "blk-size", [9] = "flush",    [10] = "topology",     [11] = "config-wce",
-		[12] = "mq",      [13] = "discard", [14] = "write-zeroes",
-	};
-
 	switch (bit) {
 	case DEVICE_F_NOTIFY_ON_EMPTY:
 		return "notify-on-empty";
@@ -156,11 +157,13 @@ static const char *feature_name(const struct device *device, unsigned bit)
 	case DEVICE_F_IN_ORDER:
 		return "in-order";
 	default:
-		if (device_virtio_id(device) == VIRTIO_ID_BLOCK)
-			return bit < ARRAY_LEN(block) ? block[bit] : NULL;
-		return device_virtio_id(device) == VIRTIO_ID_NET && bit < ARRAY_LEN(net) ? net[bit]
-											 : NULL;
+		break;
 	}
+	if (device_virtio_id(device) == VIRTIO_ID_BLOCK && bit < ARRAY_LEN(block_feature_names))
+		return block_feature_names[bit];
+	if (device_virtio_id(device) == VIRTIO_ID_NET && bit < ARRAY_LEN(net_feature_names))
+		return net_feature_names[bit];
+	return NULL;
 }
 
 json_t *observe_device_features(const struct device *device)

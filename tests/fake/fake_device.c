@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fake device: records, holds back acknowledgements, and watches its caller's manners.
- * Nothing here touches guest memory.
+ * The fake device: records, holds back acknowledgements, and watches its caller's manners. What an
+ * operator does with it is fake_device_operate.c's. Nothing here touches guest memory.
  */
-#include "fake/fake_device.h"
+#include "fake/fake_device_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,55 +14,6 @@
 #include <string.h>
 
 #include "base/overflow.h"
-
-#define CALLS_BYTES 16384
-#define HELD_MAX (2 * DEVICE_QUEUES_MAX + 2)
-
-struct fake_queue {
-	struct device_queue_setup setup;
-	uint32_t base;
-	bool running;
-	bool stopping; /* its acknowledgement is held */
-	struct worker *worker;
-	struct worker *home;
-	int late_status;
-};
-
-struct held {
-	struct join *join;
-	int queue; /* -1: of the device */
-	bool stops;
-	int status;
-	int old_fd; /* -1, or the descriptor that a change replaces */
-};
-
-struct device {
-	const char *name;
-	unsigned queue_cnt;
-	bool is_net;
-	uint64_t acked;
-	bool has_acked;
-	uint8_t written; /* config byte 32 */
-	struct gmem *memory;
-	const struct device_front_ops *front_ops;
-	void *front;
-	struct device_tuning tuning;
-	struct worker **workers;
-	unsigned worker_cnt;
-	void (*changed)(void *arg);
-	void *changed_arg;
-
-	bool holding;
-	unsigned held_cnt;
-	struct held held[HELD_MAX];
-	int fail_code;
-	bool fail_late;
-
-	size_t calls_bytes;
-	unsigned misuse;
-	char calls[CALLS_BYTES];
-	struct fake_queue queues[];
-};
 
 struct device *fake_device_new(const char *name, unsigned queues)
 {
@@ -85,7 +36,7 @@ void fake_device_be_net(struct device *device)
 	device->is_net = true;
 }
 
-static void misuse(struct device *device, const char *what)
+void fake_device_misused(struct device *device, const char *what)
 {
 	fprintf(stderr, "fake device: %s\n", what);
 	device->misuse++;
@@ -94,12 +45,12 @@ static void misuse(struct device *device, const char *what)
 void fake_device_free(struct device *device)
 {
 	if (device->memory)
-		misuse(device, "memory was not taken back");
+		fake_device_misused(device, "memory was not taken back");
 	if (device->front)
-		misuse(device, "the front end was not taken back");
+		fake_device_misused(device, "the front end was not taken back");
 	for (unsigned i = 0; i < device->queue_cnt; i++) {
 		if (device->queues[i].running)
-			misuse(device, "a queue runs at the end");
+			fake_device_misused(device, "a queue runs at the end");
 	}
 	if (device->misuse)
 		abort();
@@ -107,10 +58,9 @@ void fake_device_free(struct device *device)
 	free(device);
 }
 
-static __attribute__((format(printf, 2, 3))) void record(struct device *device, const char *fmt,
-							 ...)
+void fake_device_record(struct device *device, const char *fmt, ...)
 {
-	size_t left = CALLS_BYTES - device->calls_bytes;
+	size_t left = FAKE_CALLS_BYTES - device->calls_bytes;
 	va_list ap;
 	int n;
 
@@ -122,10 +72,10 @@ static __attribute__((format(printf, 2, 3))) void record(struct device *device, 
 	device->calls_bytes += (size_t)n;
 }
 
-static void record_next(struct device *device)
+void fake_device_record_next(struct device *device)
 {
 	if (device->calls_bytes)
-		record(device, "; ");
+		fake_device_record(device, "; ");
 }
 
 const char *fake_device_calls(struct device *device)
@@ -156,16 +106,17 @@ static void tell_watcher(struct device *device)
 		device->changed(device->changed_arg);
 }
 
-static void settle(struct device *device, const struct held *held)
+static void settle(struct device *device, const struct fake_held *held)
 {
 	struct fake_queue *q = held->queue >= 0 ? &device->queues[held->queue] : NULL;
 
 	/* Borrowed: whoever gave them keeps them open until now. */
 	if (held->old_fd >= 0 && fcntl(held->old_fd, F_GETFD) < 0)
-		misuse(device, "a descriptor was closed before its change was acknowledged");
+		fake_device_misused(device,
+				    "a descriptor was closed before its change was acknowledged");
 	if (q && (held->stops || held->status)) {
 		if (!fds_open(&q->setup))
-			misuse(device, "descriptors were closed while the queue ran");
+			fake_device_misused(device, "descriptors were closed while the queue ran");
 		q->setup.kick_fd = -1;
 		q->setup.call_fd = -1;
 		q->setup.err_fd = -1;
@@ -178,30 +129,30 @@ static void settle(struct device *device, const struct held *held)
 	join_done(held->join, held->status);
 }
 
-static void hold_or_settle(struct device *device, struct held held)
+static void hold_or_settle(struct device *device, struct fake_held held)
 {
 	join_add(held.join);
 	if (!device->holding) {
 		settle(device, &held);
 		return;
 	}
-	if (device->held_cnt == HELD_MAX)
+	if (device->held_cnt == FAKE_HELD_MAX)
 		abort();
 	device->held[device->held_cnt++] = held;
 }
 
 static void acknowledge(struct device *device, struct join *join, int queue, bool stops, int status)
 {
-	hold_or_settle(device, (struct held){.join = join,
-					     .queue = queue,
-					     .stops = stops,
-					     .status = status,
-					     .old_fd = -1});
+	hold_or_settle(device, (struct fake_held){.join = join,
+						  .queue = queue,
+						  .stops = stops,
+						  .status = status,
+						  .old_fd = -1});
 }
 
 static void acknowledge_fd(struct device *device, struct join *join, int queue, int old_fd)
 {
-	hold_or_settle(device, (struct held){.join = join, .queue = queue, .old_fd = old_fd});
+	hold_or_settle(device, (struct fake_held){.join = join, .queue = queue, .old_fd = old_fd});
 }
 
 void fake_device_hold(struct device *device)
@@ -213,7 +164,7 @@ void fake_device_release(struct device *device)
 {
 	device->holding = false;
 	while (device->held_cnt) {
-		struct held first = device->held[0];
+		struct fake_held first = device->held[0];
 
 		device->held_cnt--;
 		memmove(device->held, device->held + 1, device->held_cnt * sizeof(first));
@@ -318,10 +269,11 @@ bool device_takes_message(const struct device *device, enum device_message messa
 int device_message(struct device *device, enum device_message message, uint64_t value,
 		   struct err *err)
 {
-	record_next(device);
-	record(device, "%s 0x%" PRIx64, message == DEVICE_MESSAGE_MTU ? "mtu" : "rarp", value);
+	fake_device_record_next(device);
+	fake_device_record(device, "%s 0x%" PRIx64, message == DEVICE_MESSAGE_MTU ? "mtu" : "rarp",
+			   value);
 	if (!device->is_net)
-		misuse(device, "a message that it does not take");
+		fake_device_misused(device, "a message that it does not take");
 	if (message == DEVICE_MESSAGE_MTU && value > FAKE_DEVICE_MTU)
 		return err_set(err, EINVAL, "mtu %" PRIu64, value);
 	return 0;
@@ -338,10 +290,10 @@ static bool any_running(const struct device *device)
 
 int device_set_features(struct device *device, uint64_t acked, struct err *err)
 {
-	record_next(device);
-	record(device, "features 0x%" PRIx64, acked);
+	fake_device_record_next(device);
+	fake_device_record(device, "features 0x%" PRIx64, acked);
 	if (any_running(device) && !(device->has_acked && device->acked == acked))
-		misuse(device, "features were set while a queue runs");
+		fake_device_misused(device, "features were set while a queue runs");
 	if (acked & ~FAKE_DEVICE_FEATURES)
 		return err_set(err, EINVAL, "0x%" PRIx64 " was not offered",
 			       acked & ~FAKE_DEVICE_FEATURES);
@@ -374,8 +326,8 @@ int device_config_write(struct device *device, uint32_t offset, uint32_t size, c
 		return err_set(err, EINVAL, "offset %u, size %u", offset, size);
 	if (offset != FAKE_DEVICE_CONFIG_WRITABLE || size != 1)
 		return err_set(err, EPERM, "offset %u, size %u cannot be written", offset, size);
-	record_next(device);
-	record(device, "write %u+%u", offset, size);
+	fake_device_record_next(device);
+	fake_device_record(device, "write %u+%u", offset, size);
 	memcpy(&device->written, data, 1);
 	return 0;
 }
@@ -383,7 +335,7 @@ int device_config_write(struct device *device, uint32_t offset, uint32_t size, c
 void device_set_front(struct device *device, const struct device_front_ops *ops, void *front)
 {
 	if (front && device->front)
-		misuse(device, "two front ends");
+		fake_device_misused(device, "two front ends");
 	device->front_ops = ops;
 	device->front = front;
 }
@@ -392,15 +344,15 @@ void device_set_memory(struct device *device, struct gmem *memory, struct join *
 {
 	struct gmem *old = device->memory;
 
-	record_next(device);
+	fake_device_record_next(device);
 	if (memory)
-		record(device, "memory %u", memory->row_cnt);
+		fake_device_record(device, "memory %u", memory->row_cnt);
 	else
-		record(device, "memory none");
+		fake_device_record(device, "memory none");
 	if (device->held_cnt)
-		misuse(device, "memory was set while another change is under way");
+		fake_device_misused(device, "memory was set while another change is under way");
 	if (!memory && any_running(device))
-		misuse(device, "memory was taken back while a queue runs");
+		fake_device_misused(device, "memory was taken back while a queue runs");
 	device->memory = memory ? gmem_get(memory) : NULL;
 	if (old)
 		gmem_put(old);
@@ -425,7 +377,7 @@ static int check_start(struct device *device, unsigned idx, const struct device_
 
 	if (idx >= device->queue_cnt || device->queues[idx].running || !device->has_acked ||
 	    !device->memory) {
-		misuse(device, "a queue was started that could not be");
+		fake_device_misused(device, "a queue was started that could not be");
 		return err_set(err, EINVAL, "start of queue %u", idx);
 	}
 	if (device->fail_code && !device->fail_late) {
@@ -450,13 +402,13 @@ int device_queue_start(struct device *device, unsigned idx, const struct device_
 	struct device_queue_setup taken = *setup;
 	int ret, status = 0;
 
-	record_next(device);
-	record(device, "start %u size %u base 0x%x%s%s%s%s%s", idx, setup->size, setup->base,
-	       setup->base_is_exact ? " exact" : "", setup->enabled ? "" : " disabled",
-	       setup->kick_fd >= 0 ? " kick" : "", setup->call_fd >= 0 ? " call" : "",
-	       setup->err_fd >= 0 ? " err" : "");
+	fake_device_record_next(device);
+	fake_device_record(device, "start %u size %u base 0x%x%s%s%s%s%s", idx, setup->size,
+			   setup->base, setup->base_is_exact ? " exact" : "",
+			   setup->enabled ? "" : " disabled", setup->kick_fd >= 0 ? " kick" : "",
+			   setup->call_fd >= 0 ? " call" : "", setup->err_fd >= 0 ? " err" : "");
 	if (!setup->enabled && !device->is_net)
-		misuse(device, "a disabled queue was started");
+		fake_device_misused(device, "a disabled queue was started");
 	ret = check_start(device, idx, setup, err);
 	if (ret) {
 		return ret;
@@ -483,10 +435,10 @@ void device_queue_stop(struct device *device, unsigned idx, struct join *join)
 
 	if (!device_queue_running(device, idx))
 		return;
-	record_next(device);
-	record(device, "stop %u", idx);
+	fake_device_record_next(device);
+	fake_device_record(device, "stop %u", idx);
 	if (q->stopping)
-		misuse(device, "a queue was stopped twice");
+		fake_device_misused(device, "a queue was stopped twice");
 	q->stopping = true;
 	acknowledge(device, join, (int)idx, true, 0);
 }
@@ -496,11 +448,12 @@ void device_queue_set_enabled(struct device *device, unsigned idx, bool enabled,
 	struct fake_queue *q = &device->queues[idx];
 
 	if (!device->is_net)
-		misuse(device, "a queue was enabled that is not served while it is not");
+		fake_device_misused(device,
+				    "a queue was enabled that is not served while it is not");
 	if (!device_queue_running(device, idx) || q->setup.enabled == enabled)
 		return;
-	record_next(device);
-	record(device, "%s %u", enabled ? "enable" : "disable", idx);
+	fake_device_record_next(device);
+	fake_device_record(device, "%s %u", enabled ? "enable" : "disable", idx);
 	q->setup.enabled = enabled;
 	acknowledge(device, join, (int)idx, false, 0);
 }
@@ -515,10 +468,10 @@ static void set_doorbell(struct device *device, unsigned idx, const char *what, 
 {
 	int old_fd;
 
-	record_next(device);
-	record(device, "%s %u%s", what, idx, fd < 0 ? " none" : "");
+	fake_device_record_next(device);
+	fake_device_record(device, "%s %u%s", what, idx, fd < 0 ? " none" : "");
 	if (!device_queue_running(device, idx))
-		misuse(device, "a doorbell of a queue that does not run");
+		fake_device_misused(device, "a doorbell of a queue that does not run");
 	old_fd = *slot;
 	*slot = fd;
 	acknowledge_fd(device, join, (int)idx, old_fd);
@@ -536,92 +489,13 @@ void device_queue_set_err(struct device *device, unsigned idx, int err_fd, struc
 
 void device_reset(struct device *device)
 {
-	record_next(device);
-	record(device, "reset");
+	fake_device_record_next(device);
+	fake_device_record(device, "reset");
 	if (any_running(device))
-		misuse(device, "a reset while a queue runs");
+		fake_device_misused(device, "a reset while a queue runs");
 	device->acked = 0;
 	device->has_acked = false;
 	device->written = 0;
 	for (unsigned i = 0; i < device->queue_cnt; i++)
 		device->queues[i].base = 0;
-}
-
-/* The operator's side. Nothing of it is ever held back. */
-
-void device_queue_move(struct device *device, unsigned idx, struct worker *worker,
-		       struct join *join)
-{
-	(void)join;
-	if (!device_queue_running(device, idx))
-		return;
-	record_next(device);
-	record(device, "move %u", idx);
-	device->queues[idx].worker = worker;
-}
-
-struct worker *device_queue_worker(const struct device *device, unsigned idx)
-{
-	return device_queue_running(device, idx) ? device->queues[idx].worker : NULL;
-}
-
-void device_tune(struct device *device, const struct device_tuning *tuning, struct join *join)
-{
-	(void)join;
-	record_next(device);
-	record(device, "tune %s %" PRIu64 " %s %u %u", poll_mode_name(tuning->poll_mode),
-	       tuning->poll_max_ns, coalesce_mode_name(tuning->coalesce.mode),
-	       tuning->coalesce.packets, tuning->coalesce.usecs);
-	device->tuning = *tuning;
-}
-
-const struct device_tuning *device_tuning(const struct device *device)
-{
-	return &device->tuning;
-}
-
-struct worker *const *device_workers(const struct device *device, unsigned *cnt)
-{
-	*cnt = device->worker_cnt;
-	return device->workers;
-}
-
-int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
-		       struct err *err)
-{
-	struct worker **copy;
-
-	if (!cnt)
-		return err_set(err, EINVAL, "workers: there is none; give at least one");
-	copy = calloc(cnt, sizeof(*copy));
-	if (!copy)
-		abort();
-	memcpy(copy, workers, cnt * sizeof(*copy));
-	free(device->workers);
-	device->workers = copy;
-	device->worker_cnt = cnt;
-	return 0;
-}
-
-void device_queue_set_home(struct device *device, unsigned idx, struct worker *worker)
-{
-	if (idx < device->queue_cnt)
-		device->queues[idx].home = worker;
-}
-
-void device_set_watcher(struct device *device, void (*changed)(void *arg), void *arg)
-{
-	device->changed = changed;
-	device->changed_arg = arg;
-}
-
-bool device_queue_view(const struct device *device, unsigned idx, struct device_queue_view *view)
-{
-	memset(view, 0, sizeof(*view));
-	if (idx >= device->queue_cnt)
-		return false;
-	view->running = device->queues[idx].running;
-	view->worker = device_queue_worker(device, idx);
-	view->size = view->running ? device->queues[idx].setup.size : 0;
-	return true;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine_priv.h"
+#include "lines.h"
 #include "verify.h"
 
 const char *const op_kind_name[OP_MAX_] = {
@@ -32,16 +33,6 @@ void engine_fail(struct engine *e, const char *fmt, ...)
 	}
 	pthread_mutex_unlock(&e->fail_lock);
 	atomic_store(&e->stop, true);
-}
-
-static void *zalloc_lines(size_t cnt, size_t size)
-{
-	size_t bytes = (cnt * size + 127) & ~(size_t)127;
-	void *p = aligned_alloc(128, bytes);
-
-	if (p)
-		memset(p, 0, bytes);
-	return p;
 }
 
 static void parameters_derive(struct engine *e)
@@ -127,10 +118,10 @@ int engine_init(struct engine *e, struct session *s)
 	e->worker_cnt = o->cpu_cnt ? o->cpu_cnt : 1;
 	if (e->worker_cnt > o->queues)
 		e->worker_cnt = o->queues;
-	e->worker = zalloc_lines(e->worker_cnt, sizeof(*e->worker));
-	e->lane = zalloc_lines(o->queues, sizeof(*e->lane));
-	e->op = zalloc_lines(slots, sizeof(*e->op));
-	e->free_slot = zalloc_lines(slots, sizeof(*e->free_slot));
+	e->worker = lines_zalloc(e->worker_cnt, sizeof(*e->worker));
+	e->lane = lines_zalloc(o->queues, sizeof(*e->lane));
+	e->op = lines_zalloc(slots, sizeof(*e->op));
+	e->free_slot = lines_zalloc(slots, sizeof(*e->free_slot));
 	if (!e->worker || !e->lane || !e->op || !e->free_slot)
 		return -ENOMEM;
 	if (o->rw == RW_VERIFY && verify_new(&e->verify, e) < 0)

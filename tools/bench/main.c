@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sched.h>
 
 #include "engine.h"
 #include "figures.h"
@@ -30,13 +29,7 @@ static int finish(const struct report *r, int status)
 		report_json(stdout, r);
 	else
 		report_table(stdout, r);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "pario-bench: cannot write the report\n");
-		status = BENCH_FAILED;
-	}
-	if (r->error)
-		fprintf(stderr, "pario-bench: %s\n", r->error);
-	return status;
+	return report_finish(r->error, status);
 }
 
 static int load_run(struct session *s, struct report *r)
@@ -70,19 +63,6 @@ static int load_run(struct session *s, struct report *r)
 	return status;
 }
 
-/* All threads, this one too, stay off the CPUs that the server may have for itself. */
-static void cpus_keep(const struct bench_opts *o)
-{
-	cpu_set_t set;
-
-	if (o->cpu_cnt == 0)
-		return;
-	CPU_ZERO(&set);
-	for (unsigned int i = 0; i < o->cpu_cnt; i++)
-		CPU_SET(o->cpu[i], &set);
-	(void)sched_setaffinity(0, sizeof(set), &set);
-}
-
 static int blk_main(int argc, char **argv)
 {
 	static struct bench_opts opts;
@@ -92,7 +72,7 @@ static int blk_main(int argc, char **argv)
 
 	if (status != BENCH_OK)
 		return status < 0 ? BENCH_OK : status;
-	cpus_keep(&opts);
+	options_keep_cpus(opts.cpu, opts.cpu_cnt);
 	status = session_connect(&session, &opts);
 	if (status == BENCH_OK && opts.probe) {
 		if (opts.json)

@@ -153,8 +153,6 @@ static int take_what(struct bench_opts *o, int opt, const char *arg)
 
 static int take_how(struct bench_opts *o, int opt, const char *arg)
 {
-	static const char *const format[] = {"split", "packed"};
-	static const char *const notify[] = {"poll", "irq"};
 	unsigned int word = 0;
 	uint64_t bytes = 0;
 	int rc;
@@ -165,15 +163,11 @@ static int take_how(struct bench_opts *o, int opt, const char *arg)
 	case OPT_QUEUES:
 		return options_take_uint("--queues", arg, 1, BENCH_QUEUE_MAX, &o->queues);
 	case OPT_RING:
-		rc = options_take_word("--ring", arg, format, 2, &word);
-		o->format = word ? RING_PACKED : RING_SPLIT;
-		return rc;
+		return options_take_format("--ring", arg, &o->format);
 	case OPT_RING_SIZE:
 		return options_take_uint("--ring-size", arg, 1, RING_SIZE_MAX, &o->ring_size);
 	case OPT_NOTIFY:
-		rc = options_take_word("--notify", arg, notify, 2, &word);
-		o->irq = word == 1;
-		return rc;
+		return options_take_notify("--notify", arg, &o->irq);
 	case OPT_CPUS:
 		return options_take_cpus(o->cpu, &o->cpu_cnt, arg);
 	case OPT_SEGMENT:
@@ -233,14 +227,11 @@ static int take(struct bench_opts *o, int opt, const char *arg)
 
 static int check(struct bench_opts *o)
 {
-	if (o->format == RING_SPLIT && o->ring_size & (o->ring_size - 1))
-		return options_reject("--ring-size",
-				      "%u given, a split ring's size is a power of "
-				      "two (256, 512, ...)",
-				      o->ring_size);
+	int rc = options_check_ring_size("--ring-size", o->format, o->ring_size);
+
 	if (o->runtime_s == 0 && o->ios == 0)
 		o->runtime_s = 10;
-	return BENCH_OK;
+	return rc;
 }
 
 int options_parse(struct bench_opts *o, int argc, char **argv)
@@ -266,14 +257,8 @@ int options_parse(struct bench_opts *o, int argc, char **argv)
 			fputs(options_help, stdout);
 			return -1;
 		}
-		if (opt == ':')
-			return options_reject(argv[optind - 1],
-					      "needs a value (see pario-bench blk "
-					      "--help)");
-		if (opt == '?')
-			return options_reject(argv[optind - 1],
-					      "no such option, or it takes no "
-					      "value (see pario-bench blk --help)");
+		if (opt == ':' || opt == '?')
+			return options_reject_word(argv[0], opt, argv[optind - 1]);
 		rc = take(o, opt, optarg);
 		if (rc != BENCH_OK)
 			return rc;

@@ -89,7 +89,15 @@ int options_take_seconds(const char *name, const char *text, double min, double 
 /* *out is the index of the word. */
 int options_take_word(const char *name, const char *text, const char *const *word, unsigned int cnt,
 		      unsigned int *out);
+int options_take_format(const char *name, const char *text, enum ring_format *out);
+int options_take_notify(const char *name, const char *text, bool *irq);
 /* At most BENCH_CPU_MAX, all of which this process may use. */
 int options_take_cpus(int *cpu, unsigned int *cnt, const char *text);
+/* No thread, nor the caller, leaves these CPUs from now on; cnt 0: nothing is done. */
+void options_keep_cpus(const int *cpu, unsigned int cnt);
+/* A split ring's size is a power of two; 0 is not judged. */
+int options_check_ring_size(const char *name, enum ring_format format, unsigned int size);
+/* A word that getopt_long() answered with opt, ':' or '?'. */
+int options_reject_word(const char *command, int opt, const char *word);
 
 #endif

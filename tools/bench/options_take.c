@@ -73,6 +73,26 @@ int options_take_word(const char *name, const char *text, const char *const *wor
 	return options_reject(name, "'%s' given, one of %s allowed", text, allowed);
 }
 
+int options_take_format(const char *name, const char *text, enum ring_format *out)
+{
+	static const char *const word[] = {"split", "packed"};
+	unsigned int which = 0;
+	int rc = options_take_word(name, text, word, 2, &which);
+
+	*out = which == 1 ? RING_PACKED : RING_SPLIT;
+	return rc;
+}
+
+int options_take_notify(const char *name, const char *text, bool *irq)
+{
+	static const char *const word[] = {"poll", "irq"};
+	unsigned int which = 0;
+	int rc = options_take_word(name, text, word, 2, &which);
+
+	*irq = which == 1;
+	return rc;
+}
+
 int options_take_cpus(int *cpu, unsigned int *cnt, const char *text)
 {
 	cpu_set_t allowed;
@@ -88,4 +108,31 @@ int options_take_cpus(int *cpu, unsigned int *cnt, const char *text)
 					      "and not that one",
 					      cpu[i], CPU_COUNT(&allowed));
 	return BENCH_OK;
+}
+
+void options_keep_cpus(const int *cpu, unsigned int cnt)
+{
+	cpu_set_t set;
+
+	if (cnt == 0)
+		return;
+	CPU_ZERO(&set);
+	for (unsigned int i = 0; i < cnt; i++)
+		CPU_SET(cpu[i], &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+int options_check_ring_size(const char *name, enum ring_format format, unsigned int size)
+{
+	if (format != RING_SPLIT || !(size & (size - 1)))
+		return BENCH_OK;
+	return options_reject(
+		name, "%u given, a split ring's size is a power of two (256, 512, ...)", size);
+}
+
+int options_reject_word(const char *command, int opt, const char *word)
+{
+	return options_reject(word, "%s (see pario-bench %s --help)",
+			      opt == ':' ? "needs a value" : "no such option, or it takes no value",
+			      command);
 }

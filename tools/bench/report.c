@@ -121,3 +121,14 @@ void report_table(FILE *out, const struct report *r)
 				(unsigned long long)v->bad_length_cnt);
 	}
 }
+
+int report_finish(const char *error, int status)
+{
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "pario-bench: cannot write the report\n");
+		status = BENCH_FAILED;
+	}
+	if (error)
+		fprintf(stderr, "pario-bench: %s\n", error);
+	return status;
+}

@@ -27,11 +27,19 @@ void report_json(FILE *out, const struct report *r);
 void report_probe_table(FILE *out, const struct session *s);
 void report_probe_json(FILE *out, const struct session *s);
 
+/*
+ * What both commands end with: standard output is written out, and the error, if there is one, said
+ * on the other. Returns status, or BENCH_FAILED when the report could not be written.
+ */
+int report_finish(const char *error, int status);
+
 /* Names of feature bits; NULL for a bit without one. */
 const char *feature_name(unsigned int bit);
 const char *protocol_feature_name(unsigned int bit);
 
 /* Writes a JSON string, quotes included. */
 void json_string(FILE *out, const char *text);
+/* The last member of a report, "error", and its end. */
+void json_error_end(FILE *out, const char *error);
 
 #endif

@@ -22,6 +22,16 @@ void json_string(FILE *out, const char *text)
 	fputc('"', out);
 }
 
+void json_error_end(FILE *out, const char *error)
+{
+	fputs("  \"error\": ", out);
+	if (error)
+		json_string(out, error);
+	else
+		fputs("null", out);
+	fputs("\n}\n", out);
+}
+
 static void stats_object(FILE *out, const char *name, const struct op_stats *stats, double seconds)
 {
 	const struct histogram *h = &stats->latency_ns;
@@ -115,10 +125,5 @@ void report_json(FILE *out, const struct report *r)
 		options_object(out, r);
 		result_objects(out, r);
 	}
-	fputs("  \"error\": ", out);
-	if (r->error)
-		json_string(out, r->error);
-	else
-		fputs("null", out);
-	fputs("\n}\n", out);
+	json_error_end(out, r->error);
 }

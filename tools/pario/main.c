@@ -127,9 +127,11 @@ static bool take_options(int argc, char **argv, struct words *words, const char 
 	bool only_words = false;
 
 	for (int i = 1; i < argc; i++) {
-		if (only_words) {
+		if (only_words || argv[i][0] != '-') {
 			words->text[words->cnt++] = argv[i];
-		} else if (strcmp(argv[i], "--") == 0) {
+			continue;
+		}
+		if (strcmp(argv[i], "--") == 0) {
 			only_words = true;
 		} else if (strcmp(argv[i], "--json") == 0) {
 			words->json = true;
@@ -145,13 +147,11 @@ static bool take_options(int argc, char **argv, struct words *words, const char 
 			words->api = argv[++i];
 		} else if (strncmp(argv[i], "--api=", 6) == 0) {
 			words->api = argv[i] + 6;
-		} else if (argv[i][0] == '-' && words->cnt > 0 && has_own_options(words->text[0])) {
+		} else if (words->cnt > 0 && has_own_options(words->text[0])) {
 			words->text[words->cnt++] = argv[i];
-		} else if (argv[i][0] == '-') {
+		} else {
 			complain("\"%s\" is no option of pario (see pario --help)", argv[i]);
 			return false;
-		} else {
-			words->text[words->cnt++] = argv[i];
 		}
 	}
 	return true;

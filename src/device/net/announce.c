@@ -60,7 +60,7 @@ static void fill_frame(struct net_rarp *rarp, const uint8_t *mac)
 	*at++ = 4; /* bytes of an IPv4 address */
 	at = put_be16(at, ARP_OP_REVERSE_REQUEST);
 	at = put_mac(at, mac);
-	at = put_mac(at + 4, mac);
+	put_mac(at + 4, mac);
 	/* The rest is zero: no addresses, and padding. */
 }
 

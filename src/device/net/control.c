@@ -275,9 +275,12 @@ int net_control_new(struct net_device *net, struct err *err)
 	control->command.net = net;
 	control->link_up = true;
 	forget(net);
-	if (net_rules_update(net, NULL) || net_rules_update(net, NULL)) {
-		net_control_free(net);
-		return err_set(err, ENOMEM, "no memory for the rules of queues");
+	/* The second ones take the place of the first, which are kept for the next update. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (net_rules_update(net, NULL)) {
+			net_control_free(net);
+			return err_set(err, ENOMEM, "no memory for the rules of queues");
+		}
 	}
 	return 0;
 }

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lines.h"
+
 #define WATCH_MS 20
 #define QUIET_NS UINT64_C(200000000) /* nothing has come for so long: what is missing is lost */
 
@@ -40,16 +42,6 @@ void netload_engine_fail(struct netload_engine *e, const char *fmt, ...)
 	}
 	pthread_mutex_unlock(&e->fail_lock);
 	atomic_store(&e->stop, true);
-}
-
-static void *zalloc_lines(size_t cnt, size_t size)
-{
-	size_t bytes = (cnt * size + 127) & ~(size_t)127;
-	void *p = aligned_alloc(128, bytes);
-
-	if (p)
-		memset(p, 0, bytes);
-	return p;
 }
 
 static void lane_init(struct netload_engine *e, unsigned int idx)
@@ -102,8 +94,8 @@ int netload_engine_init(struct netload_engine *e, struct netload_session *s)
 	e->worker_cnt = o->cpu_cnt ? o->cpu_cnt : 1;
 	if (e->worker_cnt > e->lane_cnt)
 		e->worker_cnt = e->lane_cnt;
-	e->lane = zalloc_lines(e->lane_cnt, sizeof(*e->lane));
-	e->worker = zalloc_lines(e->worker_cnt, sizeof(*e->worker));
+	e->lane = lines_zalloc(e->lane_cnt, sizeof(*e->lane));
+	e->worker = lines_zalloc(e->worker_cnt, sizeof(*e->worker));
 	if (!e->lane || !e->worker)
 		return -ENOMEM;
 	if (o->verify && netload_verify_init(&e->verify, o->flow_cnt) < 0)

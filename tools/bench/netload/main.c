@@ -4,11 +4,11 @@
  */
 #include "netload/main.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "netload/results.h"
+#include "report.h"
 
 static int finish(const struct netload_report *r, int status)
 {
@@ -16,13 +16,7 @@ static int finish(const struct netload_report *r, int status)
 		netload_report_json(stdout, r);
 	else
 		netload_report_table(stdout, r);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "pario-bench: cannot write the report\n");
-		status = BENCH_FAILED;
-	}
-	if (r->error)
-		fprintf(stderr, "pario-bench: %s\n", r->error);
-	return status;
+	return report_finish(r->error, status);
 }
 
 /* What the options forbid, of a run that went well otherwise. Writes into error. */
@@ -90,19 +84,6 @@ static int copy_run(const struct netload_opts *o, struct netload_report *r)
 	return finish(r, rc < 0 ? BENCH_FAILED : BENCH_OK);
 }
 
-/* All threads, this one too, stay off the CPUs that the server may have for itself. */
-static void cpus_keep(const struct netload_opts *o)
-{
-	cpu_set_t set;
-
-	if (o->cpu_cnt == 0)
-		return;
-	CPU_ZERO(&set);
-	for (unsigned int i = 0; i < o->cpu_cnt; i++)
-		CPU_SET(o->cpu[i], &set);
-	(void)sched_setaffinity(0, sizeof(set), &set);
-}
-
 int netload_main(int argc, char **argv)
 {
 	static struct netload_opts opts;
@@ -112,7 +93,7 @@ int netload_main(int argc, char **argv)
 
 	if (status != BENCH_OK)
 		return status < 0 ? BENCH_OK : status;
-	cpus_keep(&opts);
+	options_keep_cpus(opts.cpu, opts.cpu_cnt);
 	if (opts.memcpy_only)
 		return copy_run(&opts, &report);
 	status = netload_session_start(&session, &opts);

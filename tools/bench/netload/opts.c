@@ -210,8 +210,6 @@ static int take_what(struct netload_opts *o, int opt, const char *arg)
 
 static int take_how(struct netload_opts *o, int opt, const char *arg)
 {
-	static const char *const format[] = {"split", "packed"};
-	static const char *const notify[] = {"poll", "irq"};
 	unsigned int word = 0;
 	int rc;
 
@@ -221,15 +219,11 @@ static int take_how(struct netload_opts *o, int opt, const char *arg)
 	case OPT_QUEUE_PAIRS:
 		return options_take_uint("--queue-pairs", arg, 1, NETLOAD_PAIR_MAX, &o->pairs);
 	case OPT_RING:
-		rc = options_take_word("--ring", arg, format, 2, &word);
-		o->format = word ? RING_PACKED : RING_SPLIT;
-		return rc;
+		return options_take_format("--ring", arg, &o->format);
 	case OPT_QUEUE_SIZE:
 		return options_take_uint("--queue-size", arg, 1, RING_SIZE_MAX, &o->ring_size);
 	case OPT_NOTIFY:
-		rc = options_take_word("--notify", arg, notify, 2, &word);
-		o->irq = word == 1;
-		return rc;
+		return options_take_notify("--notify", arg, &o->irq);
 	case OPT_CPUS:
 		return options_take_cpus(o->cpu, &o->cpu_cnt, arg);
 	case OPT_MERGEABLE:
@@ -321,13 +315,10 @@ static int check(struct netload_opts *o)
 {
 	int rc = check_frames(o);
 
+	if (rc == BENCH_OK)
+		rc = options_check_ring_size("--queue-size", o->format, o->ring_size);
 	if (rc != BENCH_OK)
 		return rc;
-	if (o->format == RING_SPLIT && o->ring_size & (o->ring_size - 1))
-		return options_reject("--queue-size",
-				      "%u given, a split ring's size is a power of two (256, 512, "
-				      "...)",
-				      o->ring_size);
 	if (o->rx_buffer_cnt != UINT32_MAX && o->rx_buffer_cnt > o->ring_size)
 		return options_reject("--rx-buffers", "%u given, the ring has %u (--queue-size)",
 				      o->rx_buffer_cnt, o->ring_size);
@@ -395,13 +386,8 @@ int netload_options_parse(struct netload_opts *o, int argc, char **argv)
 			fputs(netload_help, stdout);
 			return -1;
 		}
-		if (opt == ':')
-			return options_reject(argv[optind - 1],
-					      "needs a value (see pario-bench net --help)");
-		if (opt == '?')
-			return options_reject(argv[optind - 1],
-					      "no such option, or it takes no value (see "
-					      "pario-bench net --help)");
+		if (opt == ':' || opt == '?')
+			return options_reject_word(argv[0], opt, argv[optind - 1]);
 		rc = take(o, opt, optarg);
 		if (rc != BENCH_OK)
 			return rc;

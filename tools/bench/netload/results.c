@@ -234,10 +234,5 @@ void netload_report_json(FILE *out, const struct netload_report *r)
 		options_object(out, r);
 		result_objects(out, r);
 	}
-	fputs("  \"error\": ", out);
-	if (r->error)
-		json_string(out, r->error);
-	else
-		fputs("null", out);
-	fputs("\n}\n", out);
+	json_error_end(out, r->error);
 }
