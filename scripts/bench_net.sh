@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # pario's ports beside testpmd, Open vSwitch with DPDK and memcpy(), in turns, as ratios. Nothing is
 # asserted. Huge pages that DPDK needs are reserved and given back.
-# usage: scripts/bench_net.sh [BUILD] [--cases LIST] [--pairs N] [--seconds S] [--sizes LIST] [--rings LIST]
+# usage: scripts/bench_net.sh [BUILD] [--cases LIST] [--pairs N] [--seconds S] [--sizes LIST] [--rings LIST] [--options="..."]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build

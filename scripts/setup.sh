@@ -11,11 +11,12 @@ set -eu
 
 usage() {
 	cat <<USAGE
-usage: scripts/setup.sh [build|check|vm|uml|all]...
+usage: scripts/setup.sh [build|check|vm|uml|bench|all]...
   build  compiler, Meson, libraries
   check  what 'make check' and 'make lint' need beyond that
   vm     QEMU, tools for the guest, and Debian's cloud kernel in the cache
   uml    User-Mode Linux and libblkio of Debian testing in the cache
+  bench  the other switches that 'make bench' compares with
   all    all of these (default)
 USAGE
 }
@@ -29,9 +30,10 @@ PACKAGES_build="gcc libc6-dev make meson ninja-build pkg-config python3
 	liburing-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libpcap-dev"
 PACKAGES_check="libcmocka-dev clang libclang-rt-14-dev llvm clang-tidy clang-format cppcheck
 	shellcheck codespell sparse qemu-utils qemu-system-common e2fsprogs util-linux mount fio
-	valgrind"
-PACKAGES_vm="python3 qemu-system-x86 busybox-static e2fsprogs util-linux mount fio
-	debian-archive-keyring"
+	valgrind dpdk-dev iproute2 ethtool iperf3 tshark"
+PACKAGES_bench="dpdk-dev openvswitch-switch-dpdk iproute2 iperf3"
+PACKAGES_vm="python3 qemu-system-x86 busybox-static e2fsprogs util-linux mount fio iproute2
+	ethtool iperf3 debian-archive-keyring"
 PACKAGES_uml="$PACKAGES_vm gcc libc6-dev"
 
 KERNEL_META=linux-image-cloud-amd64
@@ -198,8 +200,10 @@ for purpose in "$@"; do
 	check) packages="$packages $PACKAGES_build $PACKAGES_check" ;;
 	vm) packages="$packages $PACKAGES_vm" kernel=yes ;;
 	uml) packages="$packages $PACKAGES_uml" testing=yes ;;
+	bench) packages="$packages $PACKAGES_build $PACKAGES_bench" ;;
 	all)
-		packages="$packages $PACKAGES_build $PACKAGES_check $PACKAGES_vm $PACKAGES_uml"
+		packages="$packages $PACKAGES_build $PACKAGES_check $PACKAGES_vm $PACKAGES_uml
+			$PACKAGES_bench"
 		kernel=yes testing=yes
 		;;
 	-h | --help)

@@ -25,7 +25,6 @@
 #define TEXT(x) TEXT_(x)
 #define SNAPLEN_DEFAULT 65557
 static_assert(SNAPLEN_DEFAULT == CAPTURE_SNAPLEN_MAX, "all of any frame");
-static_assert(CAPTURE_SIZE_DEFAULT == 100u << 20, "100M");
 
 static const char *direction_name(unsigned idx)
 {
@@ -52,7 +51,7 @@ static const struct schema_row rows[] = {
 	 .help = "The file that is made, with its whole path as the daemon sees it."},
 	{.key = "size",
 	 .type = SCHEMA_SIZE,
-	 .value = "100M",
+	 .value = "100M", /* CAPTURE_SIZE_DEFAULT */
 	 .min = CAPTURE_SIZE_MIN,
 	 .max = SIZE_BYTES_MAX,
 	 .offset = MEMBER(size_bytes),

@@ -55,14 +55,19 @@ bool netaddr_is_unicast(const uint8_t mac[NETADDR_MAC_BYTES])
 	return !(mac[0] & MAC_GROUP) && memcmp(mac, zeroes, sizeof(zeroes)) != 0;
 }
 
-/* FNV-1a of 64 bits, folded: names that differ in one letter have addresses that differ widely. */
+/*
+ * FNV-1a of 64 bits, mixed once more (as MurmurHash3 ends) and cut: names that differ in one letter
+ * have addresses that differ widely.
+ */
 void netaddr_mac_of_name(const char *name, uint8_t mac[NETADDR_MAC_BYTES])
 {
 	uint64_t hash = 0xcbf29ce484222325ull;
 
 	for (; *name; name++)
 		hash = (hash ^ (uint8_t)*name) * 0x100000001b3ull;
-	hash ^= hash >> 48;
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdull;
+	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ull;
+	hash ^= hash >> 33;
 	for (unsigned i = 0; i < NETADDR_MAC_BYTES; i++)
 		mac[i] = (uint8_t)(hash >> (40 - 8 * i));
 	mac[0] = (uint8_t)((mac[0] & ~MAC_GROUP) | MAC_LOCAL);

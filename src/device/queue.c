@@ -275,7 +275,7 @@ void device_queue_change_on_worker(struct worker *worker, struct worker_call *ca
 	}
 }
 
-/* A kick was followed until the model found nothing: but look again before the next is waited for. */
+/* A kick was followed until the model found nothing: but look again before waiting for the next. */
 static bool quiet_prepare_sleep(struct device_queue *queue)
 {
 	uint64_t fetched = virtqueue_stats(queue->vq)->fetched;

@@ -4,7 +4,6 @@
  * Not the rings that they come from, and not when (capture.c).
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -87,20 +86,13 @@ struct comment {
 	size_t len;
 };
 
-static void say(struct comment *comment, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void say(struct comment *comment, const char *fmt, ...)
+static void say(struct comment *comment, const char *what)
 {
-	va_list ap;
-	int len;
+	const size_t room = sizeof(comment->text) - comment->len;
+	const int len = snprintf(comment->text + comment->len, room, "%s%s",
+				 comment->len > 0 ? ", " : "", what);
 
-	if (comment->len > 0)
-		comment->len += (size_t)snprintf(comment->text + comment->len,
-						 sizeof(comment->text) - comment->len, ", ");
-	va_start(ap, fmt);
-	len = vsnprintf(comment->text + comment->len, sizeof(comment->text) - comment->len, fmt,
-			ap);
-	va_end(ap);
-	CHECK(len >= 0 && (size_t)len < sizeof(comment->text) - comment->len);
+	CHECK(len >= 0 && (size_t)len < room);
 	comment->len += (size_t)len;
 }
 
@@ -113,17 +105,25 @@ static void describe(const struct capture_record *record, struct comment *commen
 	};
 	static_assert(ARRAY_LEN(gso_names) == FRAME_GSO_MAX_, "a name for each");
 
+	char what[96];
+
 	comment->len = 0;
 	comment->text[0] = '\0';
-	if (record->drop != NETPORT_DROP_NONE)
-		say(comment, "dropped: %s", netport_drop_name(record->drop));
-	if (record->gso != FRAME_GSO_NONE)
-		say(comment, "gso %s %u%s", gso_names[record->gso], record->gso_bytes,
-		    record->gso_ecn ? " ecn" : "");
+	if (record->drop != NETPORT_DROP_NONE) {
+		snprintf(what, sizeof(what), "dropped: %s", netport_drop_name(record->drop));
+		say(comment, what);
+	}
+	if (record->gso != FRAME_GSO_NONE) {
+		snprintf(what, sizeof(what), "gso %s %u%s", gso_names[record->gso],
+			 record->gso_bytes, record->gso_ecn ? " ecn" : "");
+		say(comment, what);
+	}
 	if (record->csum_partial)
 		say(comment, "partial checksum");
-	if (record->vlan)
-		say(comment, "vlan %u", record->vlan);
+	if (record->vlan) {
+		snprintf(what, sizeof(what), "vlan %u", record->vlan);
+		say(comment, what);
+	}
 }
 
 bool capture_file_put(struct capture_file *file, const struct capture_record *record, int *status)

@@ -47,7 +47,7 @@ struct capture_ring_stats {
 	uint64_t missed;
 };
 
-struct capture_ring {
+struct capture_ring { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	/* constant */
 	uint8_t *bytes;
 	uint32_t size_bytes;

@@ -6,7 +6,6 @@
 #include "vhost_user/session_priv.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/fdio.h"
@@ -53,19 +52,27 @@ static struct gmap_desc memory_desc(const struct wire_region *region)
 	};
 }
 
+/* The region that is there already and is the same; NULL: none. */
+static struct gmap_region *memory_find(const struct session *s, const struct gmap_desc *desc,
+				       int fd)
+{
+	for (unsigned i = 0; s->memory && i < s->memory->row_cnt; i++) {
+		if (gmap_region_same(s->memory->regions[i], desc, fd))
+			return s->memory->regions[i];
+	}
+	return NULL;
+}
+
 /* The mapping that is there already, if it is the same, else a new one. One reference. */
 static int memory_map(struct session *s, const struct wire_region *from, int fd,
 		      struct gmap_region **out, struct err *err)
 {
 	struct gmap_desc desc = memory_desc(from);
+	struct gmap_region *there = memory_find(s, &desc, fd);
 
-	for (unsigned i = 0; s->memory && i < s->memory->row_cnt; i++) {
-		struct gmap_region *region = s->memory->regions[i];
-
-		if (gmap_region_same(region, &desc, fd)) {
-			*out = gmap_region_get(region);
-			return 0;
-		}
+	if (there) {
+		*out = gmap_region_get(there);
+		return 0;
 	}
 	return gmap_region_new(&desc, fd, &s->policy, out, err);
 }
@@ -99,14 +106,22 @@ int memory_set_table(struct session *s, struct message *m, struct err *err)
 	return ret;
 }
 
+/*
+ * QEMU before 9.0 has a table of its own for each queue pair of a NIC, and adds and removes each
+ * region once for each of them: what is there is added already, what is not there is removed.
+ */
 int memory_add(struct session *s, struct message *m, struct err *err)
 {
 	unsigned old_cnt = s->memory ? s->memory->row_cnt : 0;
 	struct gmap_region **regions;
 	struct wire_mem_reg add;
+	struct gmap_desc desc;
 	int ret;
 
 	message_copy(m, &add, sizeof(add));
+	desc = memory_desc(&add.region);
+	if (memory_find(s, &desc, m->fds[0]))
+		return 0;
 	if (old_cnt >= GMEM_SLOTS_MAX)
 		return err_set(err, E2BIG, "all %u slots are in use", GMEM_SLOTS_MAX);
 	regions = malloc((old_cnt + 1) * sizeof(*regions));
@@ -114,13 +129,7 @@ int memory_add(struct session *s, struct message *m, struct err *err)
 		return err_set(err, ENOMEM, "no memory for a table of %u regions", old_cnt + 1);
 	for (unsigned i = 0; i < old_cnt; i++)
 		regions[i] = s->memory->regions[i];
-	/* Never the mapping that is there: the same region twice is an overlap. */
-	ret = gmap_region_new(&(struct gmap_desc){.gpa = add.region.gpa,
-						  .size_bytes = add.region.size_bytes,
-						  .uva = add.region.uva,
-						  .mmap_offset_bytes =
-							  add.region.mmap_offset_bytes},
-			      m->fds[0], &s->policy, &regions[old_cnt], err);
+	ret = gmap_region_new(&desc, m->fds[0], &s->policy, &regions[old_cnt], err);
 	if (!ret) {
 		ret = memory_prepare(s, regions, old_cnt + 1, err);
 		gmap_region_put(regions[old_cnt]);
@@ -135,7 +144,7 @@ int memory_remove(struct session *s, struct message *m, struct err *err)
 	struct gmap_region **regions;
 	struct wire_mem_reg rem;
 	unsigned cnt = 0;
-	int ret;
+	int ret = 0;
 
 	message_copy(m, &rem, sizeof(rem));
 	regions = malloc((old_cnt + 1) * sizeof(*regions));
@@ -149,12 +158,7 @@ int memory_remove(struct session *s, struct message *m, struct err *err)
 		    desc->size_bytes != rem.region.size_bytes)
 			regions[cnt++] = s->memory->regions[i];
 	}
-	if (cnt == old_cnt)
-		ret = err_set(err, ENOENT,
-			      "no region has gpa 0x%" PRIx64 ", uva 0x%" PRIx64
-			      " and size 0x%" PRIx64,
-			      rem.region.gpa, rem.region.uva, rem.region.size_bytes);
-	else
+	if (cnt != old_cnt)
 		ret = memory_prepare(s, regions, cnt, err);
 	free(regions);
 	return ret;

@@ -129,8 +129,8 @@ unsigned virtqueue_fetch(struct virtqueue *vq, struct chain_pool *pool, struct v
 
 /*
  * Undoes the fetch of the last n chains, given in the order in which they were fetched, none of
- * them completed: the driver's ring is as if they had never been looked at, and the next fetch finds
- * them again. For buffers that a device took in advance (virtio-net's receive queue).
+ * them completed: the driver's ring is as if they had never been looked at, and the next fetch
+ * finds them again. For buffers that a device took in advance (virtio-net's receive queue).
  */
 void virtqueue_unfetch(struct virtqueue *vq, struct chain_pool *pool, struct vq_slot *const *slots,
 		       unsigned n);

@@ -221,8 +221,8 @@ void worker_poller_wake(struct poller *poller);
 int worker_poller_set_kick(struct poller *poller, int kick_fd);
 /*
  * Watches the kick fd from this moment on, hot or cold, and not only when the poller cools: each
- * later write to it is told of (kicked), together with those before while that was not. False: there is
- * none, or no room for it yet.
+ * later write to it is told of (kicked), together with those before while that was not. False:
+ * there is none, or no room for it yet.
  */
 bool worker_poller_arm_kick(struct poller *poller);
 /*

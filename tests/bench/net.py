@@ -5,11 +5,13 @@ medians, ratios.
 
 The server has one core (the last), the load another (the first). testpmd forwards between two
 ports and does not switch; Open vSwitch has two flows by port; pariod switches. Each pair is one run
-of each, the order swapping from pair to pair; the ratio is taken pair by pair and its median quoted,
-with the least and the greatest. Nothing is judged: goals are printed beside what was measured.
+of each, the order swapping from pair to pair; the ratio is taken pair by pair and its median
+quoted, with the least and the greatest. Nothing is judged: goals are printed beside what was
+measured.
 """
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -61,7 +63,8 @@ def front(rig, args):
     """pario-bench as the load, both directions: beside testpmd's io forwarding"""
     def run(ports, size, ring):
         with ports() as socks:
-            report = rig.net(socks, "--size", str(size), "--ring", ring, "--direction", "both")
+            report = rig.net(socks, "--size", str(size), "--ring", ring, "--direction", "both",
+                             *args.options)
             return report["total"]["received_pps"]
 
     for ring in args.rings:
@@ -82,8 +85,9 @@ def tso(rig, args):
     for ring in args.rings:
         for label, options, goal in (("dirtied in between", ("--dirty",), 0.8),
                                      ("left alone", (), None)):
-            rig.pairs(f"64 KiB, {ring}, {label}", lambda r=ring, o=options: run(r, *o),
-                      lambda o=options: rig.memcpy("--size", "64k", *o), b="memcpy", goal=goal,
+            more = (*options, *args.options)
+            rig.pairs(f"64 KiB, {ring}, {label}", lambda r=ring, o=more: run(r, *o),
+                      lambda o=more: rig.memcpy("--size", "64k", *o), b="memcpy", goal=goal,
                       unit="B/s")
 
 
@@ -110,6 +114,8 @@ def main():
     # What flowgen can make.
     parser.add_argument("--sizes", type=words([60, 1514], int), default=[60, 1514])
     parser.add_argument("--rings", type=words(["split", "packed"]), default=["split", "packed"])
+    parser.add_argument("--options", type=shlex.split, default=[], metavar="'--OPTION ...'",
+                        help="more of pario-bench net, in the cases front and tso")
     args = parser.parse_args()
     if args.pairs < 1 or args.seconds < 1:
         parser.error("--pairs and --seconds are at least 1")

@@ -100,11 +100,18 @@ static const struct poller_ops net_poller_ops = {
 	.kicked = device_queue_kicked,
 };
 
+static void take_rules(struct net_queue *queue)
+{
+	queue->rules = load_acquire(&queue->net->rules);
+}
+
 static void queue_told_on_worker(struct device_queue *base)
 {
 	struct net_queue *queue = net_of_queue(base);
 
-	queue->rules = load_acquire(&queue->net->rules);
+	take_rules(queue);
+	if (queue->kind == NET_QUEUE_RX)
+		net_rx_told(queue);
 }
 
 static int queue_open_on_worker(struct device_queue *base, struct worker *worker, struct err *err)
@@ -116,7 +123,7 @@ static int queue_open_on_worker(struct device_queue *base, struct worker *worker
 	queue->kind = net_queue_kind(net->device.acked, net->pairs_max, base->idx);
 	queue->exchange = fabric_exchange(net->fabric, worker);
 	queue->enabled = false;
-	queue_told_on_worker(base);
+	take_rules(queue);
 	switch (queue->kind) {
 	case NET_QUEUE_RX:
 		return net_rx_open(queue, err);

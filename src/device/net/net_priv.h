@@ -276,6 +276,8 @@ bool net_rx_prepare_sleep(struct net_queue *queue);
 uint64_t net_rx_next_deadline(const struct net_queue *queue);
 int net_rx_open(struct net_queue *queue, struct err *err);
 void net_rx_enable(struct net_queue *queue);
+/* queue->rules are others: the old ones are not used any more from here on. */
+void net_rx_told(struct net_queue *queue);
 /*
  * Nothing is received any more, and nothing taken in advance is left. keep: frames that wait go
  * with the queue to its next worker; else they are dropped. Also of one that is disabled already.
@@ -323,10 +325,5 @@ int net_control_new(struct net_device *net, struct err *err);
 void net_control_free(struct net_device *net);
 /* Device reset: what the driver set is forgotten. */
 void net_control_reset(struct net_device *net);
-/* Members of device_ops: queue_is_told, queue_changed, message. */
-bool net_queue_is_told(const struct device *device, unsigned idx);
-void net_queue_changed(struct device *device, unsigned idx);
-int net_message(struct device *device, enum device_message message, uint64_t value,
-		struct err *err);
 
 #endif

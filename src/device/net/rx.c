@@ -28,12 +28,14 @@
 
 /* ---- buffers ---- */
 
-static void give_back_empty(struct net_queue *queue, struct vq_slot *slot)
+static COLD void give_back_empty(struct net_queue *queue, struct vq_slot *const *slots,
+				 unsigned cnt)
 {
-	slot->used_bytes = 0;
-	virtqueue_complete(queue->queue.vq, queue->queue.pool, &slot, 1);
-	queue->rx->given_back++;
-	stat_inc(&queue->stats.rx_bad_chain);
+	for (unsigned i = 0; i < cnt; i++)
+		slots[i]->used_bytes = 0;
+	virtqueue_complete(queue->queue.vq, queue->queue.pool, slots, cnt);
+	queue->rx->given_back += cnt;
+	stat_add(&queue->stats.rx_bad_chain, cnt);
 }
 
 /* Is it a buffer, and one that a header fits into? */
@@ -44,7 +46,8 @@ static ALWAYS_INLINE bool usable(const struct vq_slot *slot)
 
 /*
  * Fetches up to want buffers, which there is room for. Chains that are no buffers are given back at
- * once: behind all that was filled before, as the ring may be an in-order one.
+ * once while nothing is before them. Behind buffers they are left in the ring: what is in the stash
+ * is what was fetched last, without a gap, so that it can be unfetched.
  */
 static NOINLINE bool fetch_buffers(struct net_queue *queue, unsigned want)
 {
@@ -54,18 +57,40 @@ static NOINLINE bool fetch_buffers(struct net_queue *queue, unsigned want)
 	unsigned before = rx->stash_cnt;
 	unsigned cnt;
 
+	rx->bad_next = false;
 	if (unlikely(!device_queue_may_fetch(base)))
 		return false;
 	if (want > RX_STASH_MAX - rx->stash_cnt)
 		want = RX_STASH_MAX - rx->stash_cnt;
 	cnt = virtqueue_fetch(base->vq, base->pool, slots, want);
 	for (unsigned i = 0; i < cnt; i++) {
-		if (likely(usable(slots[i])))
+		if (likely(usable(slots[i]))) {
 			rx->stash[rx->stash_cnt++] = slots[i];
-		else
-			give_back_empty(queue, slots[i]);
+		} else if (rx->stash_cnt == 0) {
+			give_back_empty(queue, &slots[i], 1);
+		} else {
+			rx->bad_next = true;
+			virtqueue_unfetch(base->vq, base->pool, slots + i, cnt - i);
+			break;
+		}
 	}
 	return rx->stash_cnt > before;
+}
+
+/*
+ * A frame needs more than the stash and the next chain is no buffer: a frame's buffers are used one
+ * after another, so those before that go back like it. False: it is not so.
+ */
+static bool give_up_stash(struct net_queue *queue)
+{
+	struct net_rx *rx = queue->rx;
+
+	if (!rx->bad_next)
+		return false;
+	rx->bad_next = false;
+	give_back_empty(queue, rx->stash, rx->stash_cnt);
+	rx->stash_cnt = 0;
+	return true;
 }
 
 static ALWAYS_INLINE void take_from_stash(struct net_rx *rx, unsigned cnt)
@@ -259,7 +284,7 @@ static enum rx_put put_output(struct net_queue *queue, struct net_egress *egress
 	unsigned cnt;
 
 	while ((cnt = buffers_for(rx, queue->rules->mergeable, bytes)) == 0) {
-		if (!fetch_buffers(queue, VIRTQUEUE_BURST))
+		if (!fetch_buffers(queue, VIRTQUEUE_BURST) && !give_up_stash(queue))
 			return RX_PUT_NO_BUFFER;
 	}
 	if (cnt == TOO_MANY) {
@@ -404,14 +429,23 @@ static void rx_deliver(struct netport_queue *receiver, struct frame *const *fram
 		worker_poller_wake(&queue->queue.poller);
 }
 
-static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
+static void signal_driver(struct net_queue *queue, uint64_t now_ns)
 {
-	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
 	struct net_rx *rx = queue->rx;
 
 	rx_publish(queue);
 	device_queue_notify(&queue->queue, rx->given_back, now_ns);
 	rx->given_back = 0;
+}
+
+static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
+{
+	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
+
+	signal_driver(queue, now_ns);
+	/* A call that waits for its time needs somebody who looks at the clock. */
+	if (unlikely(virtqueue_held_until_ns(queue->queue.vq)))
+		worker_poller_wake(&queue->queue.poller);
 }
 
 const struct netport_ops net_rx_ops = {
@@ -432,13 +466,15 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 		work = rx_wait_drain(queue, now_ns);
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
-	rx_flush(&queue->receiver, now_ns);
+	signal_driver(queue, now_ns);
 	return work;
 }
 
 bool net_rx_prepare_sleep(struct net_queue *queue)
 {
-	virtqueue_notify(queue->queue.vq);
+	/* As device_queue_prepare_sleep(). */
+	if (queue->queue.poller.mode != POLL_MODE_NEVER || device_queue_drains(&queue->queue))
+		virtqueue_notify(queue->queue.vq);
 	if (!queue->rx->wait_cnt || !device_queue_may_fetch(&queue->queue))
 		return false;
 	return virtqueue_arm(queue->queue.vq);
@@ -446,7 +482,10 @@ bool net_rx_prepare_sleep(struct net_queue *queue)
 
 uint64_t net_rx_next_deadline(const struct net_queue *queue)
 {
-	return rx_wait_deadline_ns(queue->rx);
+	const uint64_t held_ns = virtqueue_held_until_ns(queue->queue.vq);
+	const uint64_t wait_ns = rx_wait_deadline_ns(queue->rx);
+
+	return wait_ns && (!held_ns || wait_ns < held_ns) ? wait_ns : held_ns;
 }
 
 int net_rx_open(struct net_queue *queue, struct err *err)
@@ -462,8 +501,14 @@ int net_rx_open(struct net_queue *queue, struct err *err)
 		queue->rx = rx;
 	}
 	rx_wait_arrive(rx, queue->exchange);
+	rx_wait_rules_changed(queue);
 	queue->receiver.ops = &net_rx_ops;
 	return 0;
+}
+
+void net_rx_told(struct net_queue *queue)
+{
+	rx_wait_rules_changed(queue);
 }
 
 void net_rx_enable(struct net_queue *queue)

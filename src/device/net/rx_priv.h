@@ -40,6 +40,7 @@ struct net_rx {
 	/* Buffers, oldest first. */
 	struct vq_slot *stash[RX_STASH_MAX];
 	unsigned stash_cnt;
+	bool bad_next; /* behind the stash the ring has a chain that is no buffer */
 
 	/* Filled and not published yet; whole frames. */
 	struct vq_slot *done[RX_STASH_MAX];
@@ -79,8 +80,10 @@ void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns)
 unsigned rx_wait_drain(struct net_queue *queue, uint64_t now_ns);
 /* Copies, or drops, those that were held too long; all: whatever their time. */
 void rx_wait_let_go(struct net_queue *queue, uint64_t now_ns, bool all);
-/* When the first of those that are held has to be let go; 0: none is held. */
+/* When there is something to be done about those that wait; 0: not before buffers come. */
 uint64_t rx_wait_deadline_ns(const struct net_rx *rx);
+/* The queue has other rules: nothing goes on by the old ones, which may be freed. */
+void rx_wait_rules_changed(struct net_queue *queue);
 /* Drops everything. */
 void rx_wait_clear(struct net_queue *queue);
 

@@ -13,7 +13,8 @@
  *    lie in the pool in the order in which they leave it: a ring of bytes, no free list.
  * 3. A copy is a frame like any other; its source is this queue.
  * 4. What has waited for RX_STALE_NS is dropped when buffers come: a guest that was stopped for a
- *    while gets no frames of before.
+ *    while gets no frames of before. The same at once where there are buffers, but too few for the
+ *    frame: all that the ring has may never be enough for it.
  */
 #include <errno.h>
 #include <string.h>
@@ -60,6 +61,18 @@ static struct rx_pooled *pool_take(struct net_rx *rx, uint32_t payload_bytes)
 	return pooled;
 }
 
+/* All but what its sender's worker counts and changes meanwhile. */
+static void copy_frame(struct frame *to, const struct frame *from)
+{
+	const size_t first = offsetof(struct frame, bytes);
+
+	memcpy((char *)to + first, (const char *)from + first,
+	       offsetof(struct frame, head) - first + from->head_bytes);
+}
+_Static_assert(offsetof(struct frame, source) < offsetof(struct frame, bytes) &&
+		       offsetof(struct frame, refs) < offsetof(struct frame, bytes),
+	       "the sender's come first");
+
 static struct frame *pool_copy(struct net_rx *rx, const struct frame *frame)
 {
 	const uint32_t payload_bytes = frame->bytes - frame->head_bytes;
@@ -68,7 +81,7 @@ static struct frame *pool_copy(struct net_rx *rx, const struct frame *frame)
 
 	if (!pooled)
 		return NULL;
-	pooled->frame = *frame;
+	copy_frame(&pooled->frame, frame);
 	pooled->frame.source = &rx->source;
 	pooled->frame.exchange = rx->source.exchange;
 	pooled->frame.refs = 1;
@@ -199,7 +212,7 @@ unsigned rx_wait_drain(struct net_queue *queue, uint64_t now_ns)
 	while (rx->wait_cnt && cnt < NETPORT_BURST * 4) {
 		struct rx_waiting *w = waiting_at(rx, 0);
 
-		if (!rx->egressing && now_ns > w->since_ns + RX_STALE_NS) {
+		if (now_ns > w->since_ns + RX_STALE_NS) {
 			if (!rx->stash_cnt && !virtqueue_has_avail(queue->queue.vq))
 				break;
 			abort_front(queue);
@@ -217,9 +230,26 @@ uint64_t rx_wait_deadline_ns(const struct net_rx *rx)
 {
 	const unsigned pos = rx->wait_cnt - rx->held_cnt;
 
-	return rx->held_cnt
-		       ? rx->waiting[(rx->wait_first + pos) % RX_WAIT_MAX].since_ns + RX_HOLD_NS
+	if (rx->held_cnt)
+		return rx->waiting[(rx->wait_first + pos) % RX_WAIT_MAX].since_ns + RX_HOLD_NS;
+	/* No kick is to be counted on if the driver has posted all that it has. */
+	return rx->wait_cnt && rx->stash_cnt
+		       ? rx->waiting[rx->wait_first].since_ns + RX_STALE_NS + 1
 		       : 0;
+}
+
+void rx_wait_rules_changed(struct net_queue *queue)
+{
+	struct net_rx *rx = queue->rx;
+	const bool partly = rx->egress.segments > rx->output_ready;
+
+	if (!rx->egressing || rx->egress.rules == queue->rules)
+		return;
+	/* Of segments by the old rules the rest is not sent by others. */
+	if (partly)
+		abort_front(queue);
+	rx->egressing = false;
+	rx->output_ready = false;
 }
 
 void rx_wait_clear(struct net_queue *queue)

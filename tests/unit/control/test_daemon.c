@@ -18,9 +18,11 @@
 #include <unistd.h>
 
 #include "app/api.h"
+#include "app/captures.h"
 #include "app/daemon_priv.h"
 #include "app/served.h"
 #include "app/signals.h"
+#include "app/uplink.h"
 #include "base/clock.h"
 #include "stage.h"
 
@@ -58,6 +60,7 @@ static struct {
 	struct served *closing_disks[DISKS];
 	unsigned closing_cnt;
 	unsigned fabrics;
+	unsigned captures;
 } fake;
 
 static int fake_open(enum step step, unsigned idx, struct err *err)
@@ -195,6 +198,47 @@ const struct served_ops disk_ops = {
 /* There are none of these. */
 const struct served_ops lan_ops, port_ops, uplink_ops;
 
+struct netport *uplink_port(const struct uplink *uplink)
+{
+	(void)uplink;
+	fail_msg("there is no uplink");
+	return NULL;
+}
+
+struct served *daemon_find(const struct daemon *daemon, enum config_kind kind, const char *name)
+{
+	(void)daemon;
+	(void)kind;
+	fail_msg("nobody asks for %s", name);
+	return NULL;
+}
+
+struct captures *captures_new(const struct captures_options *options)
+{
+	assert_int_equal(options->worker_cnt, fake.opened[STEP_WORKER]);
+	assert_int_equal(fake.opened[STEP_DEVICE], 0);
+	fake.captures++;
+	return (struct captures *)&fake; /* only handed on */
+}
+
+void captures_free(struct captures *captures)
+{
+	assert_true(!captures || captures == (struct captures *)&fake);
+	assert_int_equal(fake.freed_workers, 0);
+	fake.captures -= captures != NULL;
+}
+
+/* A disk has no frames. */
+void captures_leave(struct captures *captures, const struct netport *port, void (*left)(void *arg),
+		    void *arg)
+{
+	(void)captures;
+	(void)port;
+	(void)left;
+	(void)arg;
+	fail_msg("nothing is captured");
+}
+
 int fabric_new(const struct fabric_options *options, struct evloop *control, struct fabric **out,
 	       struct err *err)
 {
@@ -319,6 +363,7 @@ static void test_every_step_is_undone(void **state)
 		assert_int_equal(fake.freed_disks, DISKS);
 		assert_int_equal(fake.freed_workers, fake.opened[STEP_WORKER]);
 		assert_int_equal(fake.fabrics, 0);
+		assert_int_equal(fake.captures, 0);
 		assert_int_equal(fake.closed_endpoints, fake.opened[STEP_ENDPOINT]);
 		assert_int_equal(fake.totals, 0);
 		/* All disks of the step were tried, the next step was not begun. */

@@ -1,122 +1,192 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control side of a network device with real workers, rings and guest memory, and the driver
- * that uses it. Its receive and transmit queues only note what they are told, and transmit queues
- * that are disabled discard; the switch is a fake.
+ * Guests with network devices on one switch: real workers, virtqueues and guest memory, and the
+ * drivers that use them. Not a test.
  *
- * All of it runs on the test's thread, which is the control thread too.
+ * The drivers' rings are those of tools/bench/driver. All of it runs on the test's thread, which
+ * is the control thread too.
  */
 #ifndef PARIO_TESTS_UNIT_DEVICE_NET_RIG_H
 #define PARIO_TESTS_UNIT_DEVICE_NET_RIG_H
 
-#include <stdbool.h>
+/* cmocka.h wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "device/net/control_priv.h"
+#include <cmocka.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "device/net/net_priv.h"
 #include "driver/ring.h"
 #include "driver/shm.h"
+#include "guest/gmem.h"
+#include "network/netswitch.h"
 
 #define NET_RIG_WORKERS 2
+#define NET_RIG_GUESTS 4
 #define NET_RIG_PAIRS 2
-#define NET_RIG_QUEUES (2 * NET_RIG_PAIRS + 1)
-#define NET_RIG_CONTROL (2 * NET_RIG_PAIRS)
-#define NET_RIG_RING 256
-#define NET_RIG_BYTES 16384u
-#define NET_RIG_NO_ACK 0xEE
-#define NET_RIG_MTU 1500
+#define NET_RIG_SIZE_MAX 512
+#define NET_RIG_PIECES_MAX 64
+/* Header and the longest frame there is. */
+#define NET_RIG_BYTES_MAX (NET_HEADER_BYTES + FRAME_BYTES_MAX)
+/* Most of the tests' frames are of this type, for local experiments. */
+#define NET_RIG_ETHER_TYPE 0x88b5
 
-struct net_rig_options {
+#define BIT(n) (1ull << (n))
+#define NET_RIG_GUEST_GSO                                                       \
+	(BIT(NET_F_GUEST_TSO4) | BIT(NET_F_GUEST_TSO6) | BIT(NET_F_GUEST_ECN) | \
+	 BIT(NET_F_GUEST_UFO) | BIT(NET_F_GUEST_USO4) | BIT(NET_F_GUEST_USO6))
+
+struct net_guest_options {
 	enum ring_format format;
+	uint16_t size;  /* of all rings; 0 = 64 */
+	unsigned pairs; /* 0 = 1 */
+	bool event_idx, indirect, in_order;
 	uint64_t features_off; /* offered ones that the driver does not take */
-	bool in_order;
-	bool no_mac;
+	uint32_t buffer_bytes; /* of a receive buffer; 0 = NET_RIG_BYTES_MAX */
+	unsigned pieces;       /* descriptors of one; 0 = 1 */
+	uint16_t mtu;
+	unsigned rx_worker, tx_worker;
+	bool no_lock; /* its address is not locked */
 	enum poll_mode poll_mode;
+	struct coalesce_config coalesce;
 };
 
-struct net_rig_queue {
+/* Memory of one chain, by token. */
+struct net_buffer {
+	uint8_t *data;
+	uint64_t gpa;
+	void *table;
+	uint64_t table_gpa;
+};
+
+struct net_guest_queue {
 	struct ring *ring;
-	int kick_fd, call_fd;
-	bool started;
-	/* owner: what the model was told; read with load_relaxed */
-	unsigned told_cnt;
-	unsigned enabled_cnt, disabled_cnt;
-	unsigned discarded_cnt;
+	struct net_buffer *buffers; /* ring->size of them */
+	uint16_t *free;             /* tokens */
+	unsigned free_cnt;
+	struct ring_used used[NET_RIG_SIZE_MAX]; /* rx: taken off the ring, oldest first */
+	unsigned used_cnt;
+	unsigned empty_cnt;           /* rx: came back with nothing in them */
+	int kick_fd, call_fd, err_fd; /* the driver's */
+	bool started, was_started;
+	bool kicked; /* the device wanted a kick for what was published last */
+};
+
+struct net_guest {
+	struct net_guest_options options;
+	unsigned number;
+	uint8_t mac[ETHER_MAC_BYTES];
+	struct netport *port;
+	struct device *device;
+	struct shm *shm;
+	struct gmap_region *region;
+	struct gmem *memory;
+	struct net_guest_queue queues[2 * NET_RIG_PAIRS];
+	bool there;
 };
 
 struct net_rig {
-	struct net_rig_options options;
 	struct evloop *loop;
 	struct worker *workers[NET_RIG_WORKERS];
-	struct net_device net;
-	struct shm *shm;
-	struct gmap_region *regions[2];
-	unsigned region_cnt;
-	struct gmem *memory;
-	uint8_t *out, *in;
-	uint64_t out_gpa, in_gpa;
-	unsigned config_changes;
-	struct net_rig_queue queues[NET_RIG_QUEUES];
+	unsigned worker_cnt;
+	struct fabric *fabric;
+	struct netswitch *sw;
+	struct net_guest guests[NET_RIG_GUESTS];
+	unsigned closed; /* of what was told to close */
 };
 
-/* What the fake switch was asked for. */
-struct net_rig_switch {
-	unsigned receivers;
-	unsigned sent;
-	bool keep; /* frames are kept until net_rig_return() */
-	struct frame *kept;
-	uint8_t head[64]; /* of the last frame */
-	uint32_t bytes;
-};
-extern struct net_rig_switch net_rig_switch;
-
+/* A join that remembers. */
 struct net_rig_wait {
 	struct join join;
 	bool finished;
 };
 
-/* Features are negotiated, memory is set, no queue runs. */
-void net_rig_open(struct net_rig *rig, const struct net_rig_options *options);
+void net_rig_open(struct net_rig *rig, unsigned worker_cnt);
+/* Guests that are there are removed. */
 void net_rig_close(struct net_rig *rig);
+/* A port with its device, all queues started and enabled. */
+struct net_guest *net_rig_guest(struct net_rig *rig, unsigned number,
+				const struct net_guest_options *options);
+void net_rig_guest_remove(struct net_rig *rig, struct net_guest *guest);
 
 void net_rig_wait_open(struct net_rig_wait *wait);
-/* Drops the opener's reference and turns the loop until the join has finished. */
+/* Drops the opener's reference, turns the loop until the join has finished; its status. */
 int net_rig_wait_done(struct net_rig *rig, struct net_rig_wait *wait);
-/* A message through each worker and back. */
-void net_rig_ping(struct net_rig *rig);
-uint64_t net_rig_deadline_ns(void);
-/* One turn of the loop; fails the test once the deadline has passed. */
+/* A deadline for a loop: fails the test when it has passed. Turns the control loop. */
 void net_rig_turn(struct net_rig *rig, uint64_t deadline_ns, const char *what);
+uint64_t net_rig_deadline_ns(void);
+#define net_rig_until(rig, condition)                                  \
+	do {                                                           \
+		const uint64_t deadline_ns_ = net_rig_deadline_ns();   \
+		while (!(condition))                                   \
+			net_rig_turn((rig), deadline_ns_, #condition); \
+	} while (0)
 
-void net_rig_start_at(struct net_rig *rig, unsigned idx, bool enabled, uint32_t base);
-void net_rig_start(struct net_rig *rig, unsigned idx, bool enabled);
-void net_rig_stop(struct net_rig *rig, unsigned idx);
-void net_rig_enable(struct net_rig *rig, unsigned idx, bool enabled);
-void net_rig_move(struct net_rig *rig, unsigned idx, unsigned worker);
-/* All receive and transmit queues, and the control queue, enabled. */
-void net_rig_start_all(struct net_rig *rig);
+/* Queue idx: 2i receives, 2i + 1 transmits. */
+void net_rig_queue_start(struct net_rig *rig, struct net_guest *guest, unsigned idx, bool enabled);
+void net_rig_queue_stop(struct net_rig *rig, struct net_guest *guest, unsigned idx);
+void net_rig_queue_enable(struct net_rig *rig, struct net_guest *guest, unsigned idx, bool enabled);
+void net_rig_queue_move(struct net_rig *rig, struct net_guest *guest, unsigned idx,
+			unsigned worker);
+/* Kicks if the device asks for it; says whether it did. */
+bool net_rig_publish(struct net_guest *guest, unsigned idx);
+void net_rig_kick(struct net_guest *guest, unsigned idx);
+/* The token of a free buffer, which is taken. */
+uint16_t net_rig_token(struct net_guest *guest, unsigned idx);
+/* A chain of any kind, not published. -ENOSPC: no descriptors. */
+int net_rig_add(struct net_guest *guest, unsigned idx, const struct ring_seg *segs,
+		unsigned out_cnt, unsigned in_cnt, uint16_t token);
 
-/* Adds a chain of out and in bytes of rig->out and rig->in in pieces, shows it, and kicks. */
-void net_rig_add(struct net_rig *rig, unsigned idx, uint16_t token, uint32_t out_bytes,
-		 uint32_t in_bytes, uint32_t piece);
-void net_rig_kick(struct net_rig *rig, unsigned idx);
-/* Waits for one used chain; its used length. */
-uint32_t net_rig_used(struct net_rig *rig, unsigned idx);
-
-struct net_rig_answer {
-	uint8_t ack; /* NET_RIG_NO_ACK: was not written */
-	uint32_t used_bytes;
+/* How a frame's bytes, header first, lie in descriptors. */
+enum net_layout {
+	NET_LAYOUT_ONE,   /* all in one */
+	NET_LAYOUT_TWO,   /* the header in its own */
+	NET_LAYOUT_BYTES, /* the first NET_RIG_PIECES_MAX - 1 bytes in one each */
+	NET_LAYOUT_CNT_,
 };
-/* A command of rig->out, in pieces of so many bytes (0: one). */
-struct net_rig_answer net_rig_command(struct net_rig *rig, uint32_t bytes, uint32_t in_bytes,
-				      uint32_t piece);
-/* Class, number and data; the ack. Checks that one byte was used. */
-uint8_t net_rig_do(struct net_rig *rig, uint8_t class, uint8_t number, const void *data,
-		   uint32_t bytes);
-/* What queues work by now. */
-const struct net_rules *net_rig_rules(const struct net_rig *rig);
-struct net_state net_rig_state(const struct net_rig *rig);
-/* The kept frame goes back, on the worker that sent it. */
-void net_rig_return(struct net_rig *rig);
+/*
+ * Adds a frame to transmit queue idx and does not publish it. False: no free buffer or descriptors.
+ * The last token is the one taken.
+ */
+bool net_rig_send(struct net_guest *guest, unsigned idx, const struct net_header *header,
+		  const uint8_t *frame, unsigned bytes, enum net_layout layout);
+/* Takes back what was transmitted. Returns how many. */
+unsigned net_rig_reap(struct net_guest *guest, unsigned idx);
+/* All that were added have come back. */
+bool net_rig_all_back(struct net_guest *guest, unsigned idx);
+
+/* Posts up to cnt receive buffers (as many as there are) and publishes them; how many. */
+unsigned net_rig_post(struct net_guest *guest, unsigned idx, unsigned cnt);
+#define NET_RIG_ALL NET_RIG_SIZE_MAX
+
+struct net_received {
+	struct net_header header;
+	unsigned buffers;
+	unsigned bytes; /* without header */
+	uint8_t frame[FRAME_BYTES_MAX + 64];
+};
+/*
+ * A frame that was received, all its buffers; false: none. Buffers are free again, and those that
+ * came back empty before it, which are counted. Fails the test
+ * if the ring is wrong or a frame's buffers are not all there.
+ */
+bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received *received);
+
+struct net_stats net_rig_stats(const struct net_guest *guest);
+struct virtqueue_stats net_rig_ring_stats(const struct net_guest *guest);
+
+/* A frame of those bytes that says from whom, to whom, and which. At least 14 bytes. */
+void net_rig_frame(uint8_t *frame, unsigned bytes, const struct net_guest *from,
+		   const struct net_guest *to, uint32_t seq);
+/* Which one it is; frames of 18 bytes and more. */
+uint32_t net_rig_seq(const uint8_t *frame);
+/* Fails the test if it is another. */
+void net_rig_frame_check(const uint8_t *frame, unsigned bytes, const struct net_guest *from,
+			 const struct net_guest *to, uint32_t seq);
 
 #endif

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "net_rig.h"
+#include "net_control_rig.h"
 
 #define BIT(b) (1ull << (b))
 #define RINGS                                                                              \

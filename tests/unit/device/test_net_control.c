@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "net_rig.h"
+#include "net_control_rig.h"
 
 #define BIT(b) (1ull << (b))
 

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#include "net_rig.h"
+#include "net_control_rig.h"
 
 #define TX 1
 

@@ -35,9 +35,17 @@ class Disk:
     coalesce: str | None = None     # mode; None: the back end's default
 
 
-def _is_listening(path):
-    """Whether a socket at path listens, without connecting: that would count as a front end."""
-    for line in Path("/proc/net/unix").read_text(encoding="ascii", errors="replace").splitlines():
+def _is_listening(path, pid):
+    """Whether a socket at path listens, without connecting: that would count as a front end.
+
+    Asked in the process's network namespace, which may not be ours.
+    """
+    table = Path(f"/proc/{pid}/net/unix")
+    try:
+        lines = table.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return False
+    for line in lines:
         words = line.split()
         if len(words) == 8 and words[7] == str(path) and int(words[3], 16) & 0x10000:
             return True
@@ -59,6 +67,9 @@ class Backend:
     def arguments(self):
         raise NotImplementedError
 
+    def command(self):
+        return [self.program, *self.arguments()]
+
     def announce_resize(self):
         """Tells the back end that the file of a disk has grown."""
         raise NotImplementedError
@@ -67,7 +78,7 @@ class Backend:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def start(self):
-        self.child = process.Child(self.name, [self.program, *self.arguments()], log=self.log)
+        self.child = process.Child(self.name, self.command(), log=self.log)
 
         def must_live():
             if not self.child.alive():
@@ -75,8 +86,8 @@ class Backend:
                                f"{self.child.popen.returncode}):\n{self.log_text().strip()}")
 
         for disk in self.disks:
-            process.wait_until(lambda disk=disk: _is_listening(disk.socket), START_SECONDS,
-                               f"{self.name} listens on {disk.socket}", also=must_live)
+            process.wait_until(lambda disk=disk: _is_listening(disk.socket, self.child.pid),
+                               START_SECONDS, f"{self.name} listens on {disk.socket}", also=must_live)
 
     def stop(self):
         """Ends it the way an operator does; returns what was wrong with that."""

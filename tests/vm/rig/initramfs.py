@@ -14,6 +14,7 @@ import re
 import stat
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rig import cache, process
@@ -21,14 +22,30 @@ from rig.errors import RigError
 
 # Program, Debian package. They go into the guest's /tools and are called by that path there: the
 # shell of busybox prefers its own applets to what PATH says.
-TOOLS = [("mkfs.ext4", "e2fsprogs"), ("resize2fs", "e2fsprogs"), ("blkdiscard", "util-linux"),
-         ("fstrim", "util-linux"), ("blockdev", "util-linux"), ("fio", "fio")]
-MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c"]
+DISK_TOOLS = [("mkfs.ext4", "e2fsprogs"), ("resize2fs", "e2fsprogs"),
+              ("blkdiscard", "util-linux"), ("fstrim", "util-linux"), ("blockdev", "util-linux"),
+              ("fio", "fio")]
+NET_TOOLS = [("iperf3", "iperf3"), ("ethtool", "ethtool"), ("ip", "iproute2")]
 GUEST_SCRIPTS = Path(__file__).resolve().parent.parent / "guest"
 
 KEEP_SECONDS = 7 * 86400    # an archive that no test has used for so long goes
 TREE_SEED = 20
 TREE_SIZES = [0, 1, 511, 512, 513, 4095, 4096, 4097, 65536, 100001, 1048576, 2500000]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive has for its guest's purpose, beside busybox."""
+
+    tools: tuple
+    modules: tuple
+    must: str                       # the module without which the guest is of no use
+    tree: bool                      # the test tree
+
+
+DISK = Contents(tuple(DISK_TOOLS), ("virtio_pci", "virtio_blk", "ext4", "crc32c"), "virtio_blk",
+                tree=True)
+NET = Contents(tuple(NET_TOOLS), ("virtio_pci", "virtio_net", "8021q"), "virtio_net", tree=False)
 
 
 class Archive:
@@ -87,7 +104,7 @@ def _read_module(path):
     return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
-def _module_closure(directory, wanted):
+def _module_closure(directory, contents):
     """Paths of the modules wanted and of what they depend on, in the order to load them.
 
     Dependencies are read from the modules themselves, because modules.dep is made at installation
@@ -107,10 +124,10 @@ def _module_closure(directory, wanted):
             visit(needed)
         order.append(path)
 
-    for name in wanted:
+    for name in contents.modules:
         visit(name)
-    if not any(path.name.startswith("virtio_blk") for path in order):
-        raise RigError(f"no virtio_blk module below {directory}")
+    if not any(path.name.startswith(contents.must) for path in order):
+        raise RigError(f"no {contents.must} module below {directory}")
     return order
 
 
@@ -130,7 +147,17 @@ def tree_sums():
             for path, data, _link in _test_tree() if data is not None}
 
 
-def _build(out, busybox, tools, modules):
+def _add_tree(archive):
+    for path, data, link in _test_tree():
+        if link:
+            archive.symlink(path, link)
+        else:
+            archive.file(path, data)
+    sums = "".join(f"{digest}  tree/{path}\n" for path, digest in tree_sums().items())
+    archive.file("tree.sha256", sums.encode())
+
+
+def _build(out, busybox, tools, modules, tree):
     archive = Archive(out)
     for name in ("proc", "sys", "tmp", "mnt", "dev", "etc", "root"):
         archive.directory(name)
@@ -144,13 +171,8 @@ def _build(out, busybox, tools, modules):
             archive.file(library.lstrip("/"), Path(library).read_bytes(), 0o755)
     for i, path in enumerate(modules):
         archive.file(f"modules/{i:02}-{path.name.removesuffix('.xz')}", _read_module(path))
-    for path, data, link in _test_tree():
-        if link:
-            archive.symlink(path, link)
-        else:
-            archive.file(path, data)
-    sums = "".join(f"{digest}  tree/{path}\n" for path, digest in tree_sums().items())
-    archive.file("tree.sha256", sums.encode())
+    if tree:
+        _add_tree(archive)
     archive.finish()
 
 
@@ -160,13 +182,13 @@ def _forget_old(directory):
             path.unlink(missing_ok=True)
 
 
-def base(kernel):
-    """The path of the archive for a kernel; made on first use and when a tool has changed."""
+def base(kernel, contents):
+    """The path of the archive for a kernel and a purpose; made on first use and when a tool has changed."""
     busybox = process.need("busybox", "busybox-static")
     if "not a dynamic" not in process.run(["ldd", busybox]).stdout:
         raise RigError(f"{busybox} is not static: install busybox-static")
-    tools = {process.need(*tool): None for tool in TOOLS}
-    key = hashlib.sha256(Path(__file__).read_bytes())
+    tools = {process.need(*tool): None for tool in contents.tools}
+    key = hashlib.sha256(Path(__file__).read_bytes() + repr(contents).encode())
     for path in [Path(busybox), kernel.image, *map(Path, tools)]:
         info = path.stat()
         key.update(f"{path} {info.st_size} {info.st_mtime_ns}\n".encode())
@@ -178,7 +200,8 @@ def base(kernel):
         _forget_old(target.parent)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as out:
             try:
-                _build(out, busybox, tools, _module_closure(kernel.modules, MODULES))
+                _build(out, busybox, tools, _module_closure(kernel.modules, contents),
+                       contents.tree)
                 os.replace(out.name, target)
             except BaseException:
                 os.unlink(out.name)
@@ -187,15 +210,15 @@ def base(kernel):
     return target
 
 
-def overlay(kernel, target):
-    """Writes base(kernel) and the guest's scripts, as they are now, to target."""
+def overlay(kernel, contents, target):
+    """Writes base(kernel, contents) and the guest's scripts, as they are now, to target."""
     scripts = io.BytesIO()
     archive = Archive(scripts)
     for path in sorted(GUEST_SCRIPTS.glob("*.sh")):
         archive.file(f"guest/{path.name}", path.read_bytes(), 0o755)
     archive.symlink("init", "guest/init.sh")
     archive.finish()
-    with open(target, "wb") as out, open(base(kernel), "rb") as source:
+    with open(target, "wb") as out, open(base(kernel, contents), "rb") as source:
         while chunk := source.read(1 << 20):
             out.write(chunk)
         out.write(scripts.getvalue())

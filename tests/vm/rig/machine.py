@@ -15,16 +15,21 @@ from rig.transcript import Transcript
 
 
 class Machine:
-    """A guest. `disks` are backend.Disk in the order in which the guest shall find them."""
+    """A guest. `disks` are backend.Disk, `nics` netback.Nic, in the order in which it finds them.
+
+    Two guests need two work directories.
+    """
 
     name = ""
     memory_mib = 768
 
-    def __init__(self, work, disks, keys, cpus=1):
+    def __init__(self, work, disks, keys, cpus=1, nics=()):
         self.work = work
         self.disks = disks
+        self.nics = nics
         self.keys = keys
         self.cpus = cpus
+        self.contents = initramfs.NET if nics else initramfs.DISK
         self.log = work / "console.log"
         self.child = None
         self.transcript = Transcript()
@@ -38,15 +43,19 @@ class Machine:
     def kernel_keys(self):
         return [f"pario.{key}={value}" for key, value in self.keys.items()]
 
+    def start(self):
+        """Boots the guest; somebody has to read what it says."""
+        initrd = self.work / "initrd.cpio"
+        initramfs.overlay(self.kernel(), self.contents, initrd)
+        self.child = process.Child(self.name, self.command(initrd), pipe=True, cwd=self.work)
+
     def run(self, deadline_seconds, answers=None, on_line=None, also=None):
         """Boots the guest and stays with it to its end; returns the transcript and its status.
 
         answers: {NAME: function called when the guest asks NAME}. also() is called now and then
         and may raise when waiting has become pointless. Raises RigError at the deadline.
         """
-        initrd = self.work / "initrd.cpio"
-        initramfs.overlay(self.kernel(), initrd)
-        self.child = process.Child(self.name, self.command(initrd), pipe=True, cwd=self.work)
+        self.start()
         try:
             self._converse(time.monotonic() + deadline_seconds, answers or {}, on_line, also)
             return self.transcript, self.child.wait(10)
@@ -106,8 +115,8 @@ class Qemu(Machine):
 
     name = "qemu"
 
-    def __init__(self, work, disks, keys, cpus=1, accel="tcg", packed=False):
-        super().__init__(work, disks, keys, cpus)
+    def __init__(self, work, disks, keys, cpus=1, accel="tcg", packed=False, nics=()):
+        super().__init__(work, disks, keys, cpus, nics)
         self.accel = accel
         self.packed = packed
 
@@ -129,7 +138,24 @@ class Qemu(Machine):
             argv += ["-chardev", f"socket,id=chr-{disk.name},path={disk.socket}",
                      "-device", f"vhost-user-blk-pci,chardev=chr-{disk.name},"
                      f"num-queues={disk.queues},packed={'on' if self.packed else 'off'}"]
+        for nic in self.nics:
+            argv += ["-chardev", f"socket,id=chr-{nic.name},path={nic.socket}",
+                     "-netdev", f"vhost-user,id=net-{nic.name},chardev=chr-{nic.name},"
+                     f"queues={nic.queue_pairs}",
+                     "-device", ",".join(
+                         [f"virtio-net-pci,netdev=net-{nic.name},mac={nic.mac},romfile=",
+                          f"mq={'on' if nic.queue_pairs > 1 else 'off'}",
+                          f"vectors={self._vectors(nic)}",
+                          f"packed={'on' if nic.packed else 'off'}", *nic.device])]
         return argv
+
+    def _vectors(self, nic):
+        """MSI-X vectors: for each queue, the control queue and configuration changes.
+
+        QEMU 7.2 dies of a NULL pointer (vector_irqfd) when a vhost-user netdev meets MSI-X without
+        KVM: none there, and the queues share a line.
+        """
+        return 2 * nic.queue_pairs + 2 if self.accel == "kvm" else 0
 
 
 class Uml(Machine):
@@ -169,4 +195,6 @@ class Uml(Machine):
                 "con0=fd:0,fd:1", "loglevel=4", "panic=-1", *self.kernel_keys()]
         for disk in self.disks:
             argv.append(f"virtio_uml.device={disk.socket.name}:2")
+        for nic in self.nics:
+            argv.append(f"virtio_uml.device={os.path.relpath(nic.socket, self.work)}:1")
         return argv

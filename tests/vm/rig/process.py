@@ -46,7 +46,7 @@ def run(argv, seconds=60, **kwargs):
 class Child:
     """A long-running program. The kernel kills it if this process dies without ending it."""
 
-    def __init__(self, name, argv, log=None, pipe=False, cwd=None):
+    def __init__(self, name, argv, log=None, pipe=False, cwd=None, stdin=None):
         self.name = name
         self.argv = [str(a) for a in argv]
         # setpriv execs: the pid stays that of the program.
@@ -54,7 +54,8 @@ class Child:
         out = subprocess.PIPE if pipe else open(log, "ab")
         try:
             self.popen = subprocess.Popen(
-                wrapped, stdin=subprocess.PIPE if pipe else subprocess.DEVNULL, stdout=out,
+                wrapped, stdin=subprocess.PIPE if pipe else
+                subprocess.DEVNULL if stdin is None else stdin, stdout=out,
                 stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True)
         finally:
             if not pipe:

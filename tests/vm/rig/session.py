@@ -16,13 +16,16 @@ from rig.errors import CannotRun, RigError
 SKIPPED = 77
 
 
-def arguments(description):
-    """The options that all test programs take; a program adds its own."""
+def arguments(description, backends=("pariod", "qsd")):
+    """The options that all test programs take; a program adds its own.
+
+    backends: pariod, and what a test may be run against to compare or to try the rig.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--pariod", help="path of the pariod to test")
-    parser.add_argument("--backend", choices=("pariod", "qsd"),
+    parser.add_argument("--backend", choices=backends,
                         default=os.environ.get("PARIO_VM_BACKEND", "pariod"),
-                        help="qsd: qemu-storage-daemon instead, to compare with")
+                        help=f"{backends[1]}: another back end instead, to compare with")
     parser.add_argument("--logs", type=Path, default=Path("vm-logs"),
                         help="directory for the logs of a test that fails")
     return parser
@@ -46,17 +49,23 @@ def work_directory():
     raise RigError("no directory with O_DIRECT for the images: name one with PARIO_VM_DIR")
 
 
+def _logs(work):
+    """Of the test and of its guests; {name: path}."""
+    return {str(log.relative_to(work)).replace("/", "-"): log for log in
+            sorted(work.rglob("*.log"))}
+
+
 def _save_logs(work, target):
     target.mkdir(parents=True, exist_ok=True)
-    for log in work.glob("*.log"):
-        shutil.copy(log, target)
+    for name, log in _logs(work).items():
+        shutil.copy(log, target / name)
 
 
 def _report(faults, work, logs):
     for fault in faults:
         print(f"FAULT {fault}")
-    for log in sorted(work.glob("*.log")):
-        print(f"The last of {log.name}:")
+    for name, log in _logs(work).items():
+        print(f"The last of {name}:")
         for line in log.read_text(errors="replace").splitlines()[-25:]:
             print(f"  {line}")
     _save_logs(work, logs)

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""User-Mode Linux on a port: its driver's control queue comes to pariod with nothing in between.
+
+What the guest sets with ethtool and ip is looked for in the port's state, as the API tells it; the
+other end of the wire is a network namespace of the host, through a tap. Not a test of QEMU, which
+keeps the control queue to itself.
+"""
+
+import time
+
+from rig import image, machine, netback, process, session, shell, talk
+from rig.errors import RigError
+
+UPLINK_ADDRESS = 250
+STATE_SECONDS = 20
+NIC = "uml0"
+
+
+class Step:
+    """The guest, its port, and questions about both."""
+
+    def __init__(self, guest, server):
+        self.guest = guest
+        self.server = server
+        self.faults = []
+
+    def wait(self, what, condition):
+        """Waits until the state that the API tells is as the guest has set it."""
+        process.wait_until(lambda: condition(self.state()), STATE_SECONDS,
+                           f"{what}, in the port's state {self.state()}")
+
+    def state(self):
+        return self.server.port(NIC)["guest"]
+
+    def commands(self):
+        return self.server.counter(NIC, "control_commands")
+
+    def run(self, name, function):
+        started = time.monotonic()
+        try:
+            function()
+        except RigError as error:
+            self.faults.append(f"{name}: {error}")
+            print(f"  FAIL {name}: {error}")
+            if not self.guest.shell.machine.child.alive():
+                raise
+            self.guest.shell.settle()
+        else:
+            print(f"  ok {name}: {time.monotonic() - started:.1f} s")
+
+
+def queues(step):
+    """One CPU, so Linux uses one pair, of the many that there are; it says so by the queue."""
+    shown = step.guest.run("/tools/ethtool -l net0")
+    most = [int(line.split()[1]) for line in shown.splitlines() if line.startswith("Combined:")]
+    if len(most) != 2:
+        raise RigError(f"ethtool -l says: {shown}")
+    before = step.commands()
+    for pairs in sorted({1, min(most[0], 2)}, reverse=True):
+        step.guest.run(f"/tools/ethtool -L net0 combined {pairs}")
+        step.wait(f"{pairs} pairs", lambda state, pairs=pairs: state["pairs"] == pairs)
+    if most[0] > 1 and step.commands() <= before:
+        raise RigError("ethtool -L sent no command")
+
+
+def offloads(step):
+    full = step.state()["offloads"]
+    step.guest.run("/tools/ethtool -K net0 rx-gro-hw off")
+    step.wait("fewer offloads", lambda state: state["offloads"] != full)
+    fewer = step.state()["offloads"]
+    if fewer & ~full:
+        raise RigError(f"offloads went from {full:#x} to {fewer:#x}")
+    step.guest.run("/tools/ethtool -K net0 rx-gro-hw on")
+    step.wait("all offloads", lambda state: state["offloads"] == full)
+
+
+def mac_address(step):
+    own = step.state()["mac"]
+    step.guest.ip("link set net0 address 02:55:4d:4c:00:01")
+    step.wait("the new MAC address", lambda state: state["mac"] == "02:55:4d:4c:00:01")
+    step.guest.ip(f"link set net0 address {own}")
+    step.wait("the old MAC address", lambda state: state["mac"] == own)
+
+
+def vlan_filter(step):
+    before = step.state()["vlans"]
+    step.guest.ip("link add link net0 name net0.7 type vlan id 7")
+    step.guest.ip("link set net0.7 up")
+    step.wait("one VLAN more", lambda state: state["vlans"] == before + 1)
+    step.guest.ip("link del net0.7")
+    step.wait("the VLANs as before", lambda state: state["vlans"] == before)
+
+
+def receive_modes(step):
+    for word, key in (("promisc", "promiscuous"), ("allmulticast", "all_multicast")):
+        step.guest.ip(f"link set net0 {word} on")
+        step.wait(f"{key} on", lambda state, key=key: state[key])
+        step.guest.ip(f"link set net0 {word} off")
+        step.wait(f"{key} off", lambda state, key=key: not state[key])
+
+
+def mac_table(step):
+    before = step.state()["multicast_addresses"]
+    step.guest.ip("maddr add 01:00:5e:7f:00:01 dev net0")
+    step.wait("a multicast address more",
+              lambda state: state["multicast_addresses"] == before + 1)
+    step.guest.ip("maddr del 01:00:5e:7f:00:01 dev net0")
+    step.wait("the multicast addresses as before",
+              lambda state: state["multicast_addresses"] == before)
+
+
+def statistics(step):
+    """ethtool -S; the device's own statistics, if the driver asks for them, come by the queue."""
+    shown = step.guest.run("/tools/ethtool -S net0")
+    rows = dict(line.strip().split(": ") for line in shown.splitlines() if ": " in line)
+    packets = [int(value) for name, value in rows.items() if name.endswith("_packets")]
+    if not packets or sum(packets) == 0:
+        raise RigError(f"ethtool -S says: {shown[:500]}")
+    print("  ethtool -S has", len(rows), "rows, of the device:",
+          sum("hw" in name for name in rows))
+
+
+def traffic(step, host, work):
+    host.serve(work / "iperf3.log")
+    talk.both_ways(step.guest, host)
+    talk.copy_to_host(step.guest, host, work / "from-guest")
+    image.make_random(work / "blob", talk.BLOB_MIB << 20, seed=4)
+    talk.copy_from_host(host, step.guest, work / "blob", work / "nc.log")
+    host.stop()
+
+
+def all_steps(step, host, work):
+    step.run("ping", lambda: talk.must_ping(step.guest, host))
+    step.run("traffic", lambda: traffic(step, host, work))
+    for name, function in (("ethtool -L", queues), ("ethtool -K", offloads),
+                           ("MAC address", mac_address), ("VLAN filter", vlan_filter),
+                           ("promiscuous and allmulticast", receive_modes),
+                           ("MAC table", mac_table), ("ethtool -S", statistics)):
+        step.run(name, lambda function=function: function(step))
+    step.run("ping after all that", lambda: talk.must_ping(step.guest, host))
+
+
+def run_guest(work, server, nic, host):
+    place = work / "guest"
+    place.mkdir()
+    guest = machine.Uml(place, [], {"scenario": "shell"}, nics=[nic])
+    print(f"{guest.kernel().name}; {server.name}")
+    server.start()
+    with shell.Shell(guest, NIC) as console:
+        console.boot()
+        console.ready()
+        nic.mac = server.port(NIC)["guest"]["mac"]
+        card = talk.Card(console, nic, 1)
+        card.plug()
+        step = Step(card, server)
+        try:
+            all_steps(step, host, work)
+        finally:
+            host.stop()
+        errors = talk.checksum_errors(card)
+        if errors:
+            step.faults.append(f"the guest's stack found {errors}")
+        if server.counter(NIC, "control_refused") or server.counter(NIC, "control_malformed"):
+            step.faults.append("a command of an honest driver was refused")
+        return step.faults + console.end() + server.stop()
+
+
+def flag(value):
+    return "true" if value else "false"
+
+
+def test(options, work):
+    nic = netback.Nic(NIC, work / f"{NIC}.sock", "", queue_pairs=2,
+                      keys=("queue-num=rings", f"features.packed={flag(options.ring == 'packed')}"))
+    with netback.Namespace("pario-uml") as namespace:
+        namespace.ip("link add br0 type bridge")
+        namespace.ip(f"addr add 10.0.0.{UPLINK_ADDRESS}/24 dev br0")
+        namespace.ip("link set br0 up")
+        with netback.NetPariod(options.pariod, [nic], work, [netback.Uplink("up", "tap0")],
+                               namespace) as server:
+            server.on_start = lambda: [namespace.ip("link set tap0 master br0"),
+                                       namespace.ip("link set tap0 up")]
+            return run_guest(work, server, nic, talk.Host(namespace, "the host", UPLINK_ADDRESS))
+
+
+def main():
+    parser = session.arguments(__doc__.splitlines()[0], backends=("pariod", "none"))
+    parser.add_argument("--ring", choices=("split", "packed"), default="split")
+    options = parser.parse_args()
+    session.run(f"net-uml-{options.ring}", options.logs, lambda work: test(options, work))
+
+
+if __name__ == "__main__":
+    main()
