@@ -76,6 +76,7 @@ static_assert(SEGMENT_HEADER_BYTES_MAX >= FRAME_HEAD_BYTES + ETHER_TAG_BYTES, "a
 
 /* One of the tap's queues. Its worker's from start to stop, control's otherwise. */
 struct tap_queue {
+	struct tap_stats stats CACHE_ALIGNED; /* the owner writes, anybody reads */
 	struct poller poller;
 	struct netport_queue receiver;
 	struct tap *tap;
@@ -85,31 +86,29 @@ struct tap_queue {
 	struct worker_call stop;
 	unsigned idx;
 	int fd;
+	bool lost;              /* the interface is gone */
+	bool stopping;          /* `stop` is to be acknowledged */
+	bool cancelling;        /* `cancel` is under way */
+	bool watching;          /* `watch` is */
+	bool starved;           /* all frames of the pool are out */
 	struct uring_op cancel; /* of all that is under way, at the end */
-	bool cancelling;
-	bool lost;     /* the interface is gone */
-	bool stopping; /* `stop` is to be acknowledged */
 
 	/* from the kernel */
-	struct tap_header header; /* of the frame that is read */
-	struct uring_op watch;    /* a poll for input */
-	bool watching;
-	bool starved; /* all frames are out */
-	unsigned errors_in_row;
+	struct uring_op watch; /* a poll for input */
 	struct frame_pool pool;
+	unsigned errors_in_row;
 
 	/* to the kernel */
+	unsigned writing_cnt;
 	struct tap_write *writes; /* TAP_WRITES */
 	struct tap_write *free_writes;
-	unsigned writing_cnt;
 	/* scratch of one frame */
-	struct tap_write direct;                /* what is written at once */
-	struct iovec direct_pieces[IOV_MAX];    /* its pieces */
-	uint8_t head[SEGMENT_HEADER_BYTES_MAX]; /* of a frame that is segmented here */
+	struct tap_write direct;             /* what is written at once */
+	struct iovec direct_pieces[IOV_MAX]; /* its pieces */
+	struct iovec payload[IOV_MAX];       /* of a frame that is segmented here */
 	struct segment segment;
-	struct iovec payload[IOV_MAX]; /* of such a frame */
-
-	struct tap_stats stats CACHE_ALIGNED; /* the owner writes, anybody reads */
+	uint8_t head[SEGMENT_HEADER_BYTES_MAX]; /* of such a frame */
+	struct tap_header header;               /* of the frame that is read */
 };
 
 struct tap {

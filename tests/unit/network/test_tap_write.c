@@ -219,14 +219,10 @@ static void in_order(struct uplink_rig *rig, unsigned total)
 		stream_free(streams[i]);
 }
 
-static void order_under_load(void **state)
-{
-	in_order(*state, 20000);
-}
-
 struct keeping {
 	struct exchange *exchange;
 	struct frame frame;
+	unsigned cnt;
 };
 
 static void keep_all(struct worker *worker, void *arg)
@@ -235,21 +231,35 @@ static void keep_all(struct worker *worker, void *arg)
 
 	(void)worker;
 	while (exchange_may_keep(keeping->exchange, &keeping->frame))
-		;
+		keeping->cnt++;
 }
 
-/* Others keep all that one may have of the second worker: its frames are written at once. */
-static void order_when_nothing_may_be_kept(void **state)
+/* Keeps all that one may have on the first worker of the second's frames. How many. */
+static unsigned keep_all_of_second(struct uplink_rig *rig)
 {
-	struct uplink_rig *rig = *state;
 	struct keeping *keeping = calloc(1, sizeof(*keeping));
+	unsigned cnt;
 
 	assert_non_null(keeping);
 	keeping->exchange = fabric_exchange(rig->fabric, rig->workers[0]);
 	keeping->frame.exchange = fabric_exchange(rig->fabric, rig->workers[1]);
 	rig_call(rig->first, keep_all, keeping);
-	in_order(rig, 5000);
+	cnt = keeping->cnt;
 	free(keeping);
+	return cnt;
+}
+
+static void order_under_load(void **state)
+{
+	in_order(*state, 20000);
+	assert_int_equal(keep_all_of_second(*state), FABRIC_KEPT_MAX);
+}
+
+/* The second worker's frames have to be written at once. */
+static void order_when_nothing_may_be_kept(void **state)
+{
+	assert_int_equal(keep_all_of_second(*state), FABRIC_KEPT_MAX);
+	in_order(*state, 5000);
 }
 
 /* Holds the first worker, so that calls meanwhile run in one turn. */
