@@ -321,4 +321,10 @@ void net_control_free(struct net_device *net);
 /* Device reset: what the driver set is forgotten. */
 void net_control_reset(struct net_device *net);
 
+/* control.c; control. Members of device_ops. */
+bool net_queue_is_told(const struct device *device, unsigned idx);
+void net_queue_changed(struct device *device, unsigned idx);
+int net_message(struct device *device, enum device_message message, uint64_t value,
+		struct err *err);
+
 #endif
