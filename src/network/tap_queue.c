@@ -9,11 +9,11 @@
  *    one-shot poll for input is armed in the worker's ring, whose completion makes it read again:
  *    an idle queue costs nothing, hot or cold, and a busy one arms nothing.
  * 2. Reads are readv calls, one a frame, for each way to read in io_uring costs more. A frame of
- *    60 B (1514 B), in batches of 32, Linux 6.18: readv 505 (535) ns; reads in the ring without a
- *    wait (RWF_NOWAIT) 585 (620), on a registered file 540 (575), and Linux 6.1 has no such reads
- *    of a tap; reads that may wait, in a chain (IOSQE_IO_HARDLINK) so that they are in order and
- *    one alone waits, 840 (885), on a registered file 795 (835). Those that wait without a chain
- *    are all woken by each frame, and O_NONBLOCK does not keep them from it.
+ *    60 B (1514 B), in batches of 32, Linux 6.18: readv 505 (535) ns. Reads in the ring without a
+ *    wait (RWF_NOWAIT): 585 (620), on a registered file 540 (575); Linux 6.1 refuses these on a tap
+ *    (EOPNOTSUPP). Reads that may wait, in a chain (IOSQE_IO_HARDLINK) so that they are in order
+ *    and one alone waits: 840 (885), on a registered file 795 (835). Those that wait without a
+ *    chain are all woken by each frame, and O_NONBLOCK does not keep them from waiting.
  * 3. With no frame free the queue is `starved` and reads on when one returns: the kernel's queue
  *    fills up, and drops.
  * 4. An interface that was deleted is told by POLLERR, or by EBADFD. Then nothing is armed or read

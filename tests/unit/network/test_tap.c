@@ -267,12 +267,19 @@ static void large_udp_from_the_kernel(void **state)
 	for (unsigned offloads = 0; offloads < 2; offloads++) {
 		struct inet_rig inet;
 		unsigned done = 0;
+		ssize_t sent_bytes;
 
 		inet_open(rig, &inet, offloads);
 		assert_int_equal(setsockopt(inet.fd, IPPROTO_UDP, UDP_SEGMENT, &segment,
 					    sizeof(segment)),
 				 0);
-		assert_int_equal(send(inet.fd, payload, sizeof(payload), 0), sizeof(payload));
+		sent_bytes = send(inet.fd, payload, sizeof(payload), 0);
+		if (sent_bytes < 0 && errno == EIO && !offloads) {
+			/* Before Linux 6.11 it takes an interface that completes checksums. */
+			inet_close(rig, &inet);
+			continue;
+		}
+		assert_int_equal(sent_bytes, sizeof(payload));
 		for (unsigned i = 0; done < sizeof(payload); i++) {
 			const struct peer_frame *got = peer_get(inet.peer, i);
 			const unsigned bytes = got->len - PAYLOAD_AT;
