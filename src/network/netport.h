@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/stat.h"
@@ -171,6 +172,8 @@ void netport_send(struct netport *port, struct exchange *exchange, struct frame 
 void netport_show_drop(struct netport *port, struct exchange *exchange, const struct frame *frame,
 		       enum netport_drop why);
 
+#define NETPORT_TAG_OFFSET (2 * ETHER_MAC_BYTES)
+
 /* How a receiver has to change the first bytes of a frame. */
 enum netport_tag_edit {
 	NETPORT_TAG_KEEP,
@@ -187,6 +190,38 @@ static inline enum netport_tag_edit netport_tag_edit(const struct netport *port,
 	if (likely(frame->vlan == 0))
 		return NETPORT_TAG_KEEP;
 	return netport_tag_edit_vlan(port, frame);
+}
+
+/*
+ * Pure. The same of a frame's first bytes in place, where there is room for a tag more. How many
+ * they are then; the difference moves offsets.
+ */
+static inline unsigned netport_edit_tag(uint8_t *head, unsigned head_bytes,
+					enum netport_tag_edit edit, uint16_t vlan)
+{
+	uint8_t *tag = head + NETPORT_TAG_OFFSET;
+	const unsigned behind_bytes = head_bytes - NETPORT_TAG_OFFSET;
+
+	switch (edit) {
+	case NETPORT_TAG_KEEP:
+		break;
+	case NETPORT_TAG_PUSH:
+		memmove(tag + ETHER_TAG_BYTES, tag, behind_bytes);
+		tag[0] = ETHER_TYPE_VLAN >> 8;
+		tag[1] = ETHER_TYPE_VLAN & 0xff;
+		tag[2] = (uint8_t)(vlan >> 8);
+		tag[3] = (uint8_t)vlan;
+		return head_bytes + ETHER_TAG_BYTES;
+	case NETPORT_TAG_POP:
+		memmove(tag, tag + ETHER_TAG_BYTES, behind_bytes - ETHER_TAG_BYTES);
+		return head_bytes - ETHER_TAG_BYTES;
+	case NETPORT_TAG_SET:
+		/* The priority stays. */
+		tag[2] = (uint8_t)((tag[2] & 0xf0) | vlan >> 8);
+		tag[3] = (uint8_t)vlan;
+		break;
+	}
+	return head_bytes;
 }
 
 /*

@@ -12,8 +12,6 @@
 
 #include "network/netport_priv.h"
 
-#define TAG_OFFSET (2 * ETHER_MAC_BYTES)
-
 uint16_t netport_vlans_of_untagged(const struct netport_vlans *vlans)
 {
 	if (vlans->mode == NETPORT_VLAN_ACCESS)
@@ -32,7 +30,8 @@ uint16_t netport_vlans_of_tagged(const struct netport_vlans *vlans, unsigned vid
 
 static unsigned frame_tag_vid(const struct frame *frame)
 {
-	return (frame->head[TAG_OFFSET + 2] & 0xfu) << 8 | frame->head[TAG_OFFSET + 3];
+	return (frame->head[NETPORT_TAG_OFFSET + 2] & 0xfu) << 8 |
+	       frame->head[NETPORT_TAG_OFFSET + 3];
 }
 
 enum netport_tag_edit netport_tag_edit_vlan(const struct netport *port, const struct frame *frame)
@@ -46,40 +45,8 @@ enum netport_tag_edit netport_tag_edit_vlan(const struct netport *port, const st
 	return frame_tag_vid(frame) == frame->vlan ? NETPORT_TAG_KEEP : NETPORT_TAG_SET;
 }
 
-static unsigned head_push_tag(const struct frame *frame, uint8_t *out)
-{
-	memcpy(out, frame->head, TAG_OFFSET);
-	out[TAG_OFFSET] = ETHER_TYPE_VLAN >> 8;
-	out[TAG_OFFSET + 1] = ETHER_TYPE_VLAN & 0xff;
-	out[TAG_OFFSET + 2] = (uint8_t)(frame->vlan >> 8);
-	out[TAG_OFFSET + 3] = (uint8_t)frame->vlan;
-	memcpy(out + TAG_OFFSET + ETHER_TAG_BYTES, frame->head + TAG_OFFSET,
-	       frame->head_bytes - TAG_OFFSET);
-	return frame->head_bytes + ETHER_TAG_BYTES;
-}
-
-static unsigned head_pop_tag(const struct frame *frame, uint8_t *out)
-{
-	memcpy(out, frame->head, TAG_OFFSET);
-	memcpy(out + TAG_OFFSET, frame->head + TAG_OFFSET + ETHER_TAG_BYTES,
-	       frame->head_bytes - TAG_OFFSET - ETHER_TAG_BYTES);
-	return frame->head_bytes - ETHER_TAG_BYTES;
-}
-
 unsigned netport_edit_head(const struct frame *frame, enum netport_tag_edit edit, uint8_t *out)
 {
-	switch (edit) {
-	case NETPORT_TAG_PUSH:
-		return head_push_tag(frame, out);
-	case NETPORT_TAG_POP:
-		return head_pop_tag(frame, out);
-	default:
-		break;
-	}
 	memcpy(out, frame->head, frame->head_bytes);
-	if (edit == NETPORT_TAG_SET) {
-		out[TAG_OFFSET + 2] = (uint8_t)((out[TAG_OFFSET + 2] & 0xf0) | frame->vlan >> 8);
-		out[TAG_OFFSET + 3] = (uint8_t)frame->vlan;
-	}
-	return frame->head_bytes;
+	return netport_edit_tag(out, frame->head_bytes, edit, frame->vlan);
 }

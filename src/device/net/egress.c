@@ -12,8 +12,6 @@
 #include "flow/checksum.h"
 #include "flow/segment.h"
 
-#define TAG_OFFSET 12u
-
 /* ---- payload: what is left of head, then the frame's iovecs ---- */
 
 static void payload_begin(struct net_payload *payload, const struct frame *frame, unsigned offset)
@@ -56,24 +54,8 @@ static void complete_csum(struct net_egress *egress, unsigned csum_start, unsign
 /* Head as the receiver sees it; the header's offsets move with it. */
 static void edit_tag(struct net_egress *egress)
 {
-	uint8_t *tag = egress->head + TAG_OFFSET;
-
-	if (egress->edit == NETPORT_TAG_PUSH) {
-		memmove(tag + ETHER_TAG_BYTES, tag, egress->head_bytes - TAG_OFFSET);
-		tag[0] = ETHER_TYPE_VLAN >> 8;
-		tag[1] = ETHER_TYPE_VLAN & 0xff;
-		tag[2] = (uint8_t)(egress->frame->vlan >> 8);
-		tag[3] = (uint8_t)egress->frame->vlan;
-		egress->head_bytes += ETHER_TAG_BYTES;
-	} else if (egress->edit == NETPORT_TAG_POP) {
-		memmove(tag, tag + ETHER_TAG_BYTES,
-			egress->head_bytes - TAG_OFFSET - ETHER_TAG_BYTES);
-		egress->head_bytes -= ETHER_TAG_BYTES;
-	} else if (egress->edit == NETPORT_TAG_SET) {
-		/* The priority stays. */
-		tag[2] = (uint8_t)((tag[2] & 0xf0) | egress->frame->vlan >> 8);
-		tag[3] = (uint8_t)egress->frame->vlan;
-	}
+	egress->head_bytes = (uint16_t)netport_edit_tag(egress->head, egress->head_bytes,
+							egress->edit, egress->frame->vlan);
 }
 
 static void plain_header(struct net_header *header)
