@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <pcap/pcap.h>
 #include <poll.h>
 #include <signal.h>
@@ -96,13 +95,14 @@ static json_t *compile(const char *expression)
 /* The daemon has another working directory. NULL after a complaint. */
 static json_t *whole_path(const char *path)
 {
-	char here[PATH_MAX];
+	char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
 	json_t *result;
 
 	if (path[0] == '/') {
 		result = json_string(path);
-	} else if (getcwd(here, sizeof(here))) {
+	} else if (here) {
 		result = json_sprintf("%s/%s", strcmp(here, "/") == 0 ? "" : here, path);
+		free(here);
 	} else {
 		complain("the working directory cannot be found: %s (give a whole path)",
 			 strerror(errno));
