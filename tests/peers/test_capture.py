@@ -415,7 +415,7 @@ def why_not():
 
 def main():
     global PARIO, BENCH  # pylint: disable=global-statement
-    pariod_rig.Case.program, PARIO, BENCH = sys.argv[1:4]
+    pariod_rig.Case.program, PARIO, BENCH = map(os.path.abspath, sys.argv[1:4])
     reason = why_not()
     if reason:
         print(f"skipped: {reason}")
