@@ -368,10 +368,7 @@ enum rx_put rx_put_frame(struct net_queue *queue, const struct frame *frame)
 
 /* ---- deliver ---- */
 
-/*
- * As many of the frames as are plain and fit, one buffer each. Returns how many.
- */
-static unsigned put_plain_burst(struct net_queue *queue, struct frame *const *frames, unsigned cnt)
+unsigned rx_put_plain(struct net_queue *queue, struct frame *const *frames, unsigned cnt)
 {
 	const struct net_rules *rules = queue->rules;
 	struct net_rx *rx = queue->rx;
@@ -415,7 +412,7 @@ static void rx_deliver(struct netport_queue *receiver, struct frame *const *fram
 	unsigned i = 0;
 
 	while (i < cnt && likely(rx->wait_cnt == 0)) {
-		unsigned n = put_plain_burst(queue, frames + i, cnt - i);
+		unsigned n = rx_put_plain(queue, frames + i, cnt - i);
 
 		for (unsigned end = i + n; i < end; i++)
 			exchange_put(queue->exchange, frames[i]);

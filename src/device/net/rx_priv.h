@@ -11,9 +11,15 @@
 /* Buffers that were fetched and not filled yet: those of one frame, and a burst. */
 #define RX_STASH_MAX (NET_RX_BUFFERS_MAX + VIRTQUEUE_BURST)
 
-/* Frames that wait: all of them, and of those the ones that are still in their senders' memory. */
+/*
+ * Frames that wait: all of them, and of those the ones that are still in their senders' memory. On
+ * one worker they may be all of a sender's ring: until buffers come, or their time is over, the
+ * sender waits, and nothing is copied or lost. A receiver that has let frames wait for longer
+ * already holds nobody up like that, and other workers' frames are few everywhere.
+ */
 #define RX_WAIT_MAX 1024u
-#define RX_HELD_MAX 64u
+#define RX_HELD_MAX 256u
+#define RX_HELD_FEW 64u
 /* So long a frame stays in its sender's memory at most; then it is copied, or dropped. */
 #define RX_HOLD_NS 200000u
 /* A frame that waited longer is not worth delivering any more. */
@@ -66,6 +72,8 @@ enum rx_put { RX_PUT_DONE, RX_PUT_NO_BUFFER };
 
 /* rx.c: the frame, all of it, into buffers, or dropped; or as far as there are buffers. */
 enum rx_put rx_put_frame(struct net_queue *queue, const struct frame *frame);
+/* As many of the frames as are plain and fit, one buffer each. Returns how many. */
+unsigned rx_put_plain(struct net_queue *queue, struct frame *const *frames, unsigned cnt);
 /* What was filled is the driver's. */
 void rx_publish(struct net_queue *queue);
 

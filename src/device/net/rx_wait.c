@@ -183,6 +183,8 @@ void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns)
 	struct net_rx *rx = queue->rx;
 	const bool home = exchange_is_home(queue->exchange, frame);
 	struct rx_waiting *w = waiting_at(rx, rx->wait_cnt);
+	const bool copied = rx->wait_cnt > rx->held_cnt;
+	const unsigned held_max = home && !copied ? RX_HELD_MAX : RX_HELD_FEW;
 	bool held = false;
 
 	if (rx->wait_cnt == RX_WAIT_MAX) {
@@ -191,7 +193,7 @@ void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns)
 		return;
 	}
 	*w = (struct rx_waiting){.frame = frame, .since_ns = now_ns};
-	if (rx->held_cnt < RX_HELD_MAX && (home || exchange_may_keep(queue->exchange, frame)))
+	if (rx->held_cnt < held_max && (home || exchange_may_keep(queue->exchange, frame)))
 		held = true;
 	w->kept = held && !home;
 	rx->wait_cnt++;
@@ -204,14 +206,40 @@ void rx_wait_push(struct net_queue *queue, struct frame *frame, uint64_t now_ns)
 	rx_wait_let_go(queue, now_ns, true);
 }
 
+/* Those at the front that are plain, as a burst. Returns how many left. */
+static unsigned drain_plain(struct net_queue *queue, uint64_t now_ns)
+{
+	struct net_rx *rx = queue->rx;
+	struct frame *frames[NETPORT_BURST];
+	unsigned cnt = 0, done;
+
+	if (rx->egressing)
+		return 0;
+	for (; cnt < NETPORT_BURST && cnt < rx->wait_cnt; cnt++) {
+		const struct rx_waiting *w = waiting_at(rx, cnt);
+
+		if (now_ns > w->since_ns + RX_STALE_NS)
+			break;
+		frames[cnt] = w->frame;
+	}
+	done = rx_put_plain(queue, frames, cnt);
+	for (unsigned i = 0; i < done; i++)
+		pop_front(queue);
+	return done;
+}
+
 unsigned rx_wait_drain(struct net_queue *queue, uint64_t now_ns)
 {
 	struct net_rx *rx = queue->rx;
 	unsigned cnt = 0;
 
 	while (rx->wait_cnt && cnt < NETPORT_BURST * 4) {
+		const unsigned plain = drain_plain(queue, now_ns);
 		struct rx_waiting *w = waiting_at(rx, 0);
 
+		cnt += plain;
+		if (plain)
+			continue;
 		if (now_ns > w->since_ns + RX_STALE_NS) {
 			if (!rx->stash_cnt && !virtqueue_has_avail(queue->queue.vq))
 				break;
