@@ -27,6 +27,7 @@
 
 #include "base/compiler.h"
 #include "flow/dissect.h"
+#include "flow/segment.h"
 
 /* Headers that are copied, at most: L2 to L4. */
 #define FRAME_HEAD_BYTES DISSECT_BYTES_MAX
@@ -134,6 +135,36 @@ static inline const struct dissection *frame_dissect(struct frame *frame)
 		frame->dissected = true;
 	}
 	return &frame->d;
+}
+
+/* How a large frame is cut. */
+static inline enum segment_kind frame_segment_kind(const struct frame *frame,
+						   const struct dissection *d)
+{
+	const bool v4 = d->l3 == DISSECT_L3_IPV4;
+
+	switch (frame->gso) {
+	case FRAME_GSO_TCP4:
+		return SEGMENT_TCP4;
+	case FRAME_GSO_TCP6:
+		return SEGMENT_TCP6;
+	case FRAME_GSO_UDP:
+		return v4 ? SEGMENT_UFO4 : SEGMENT_UFO6;
+	default:
+		return v4 ? SEGMENT_UDP4 : SEGMENT_UDP6;
+	}
+}
+
+/*
+ * Can it be cut, for receivers that do not take it as it is? Whoever makes a large frame asks: from
+ * then on it is a promise. gso, gso_bytes, bytes and d are set.
+ */
+static inline bool frame_can_be_cut(const struct frame *frame)
+{
+	struct segmenter trial;
+
+	return segment_begin(&trial, frame_segment_kind(frame, &frame->d), frame->head, &frame->d,
+			     frame->bytes - frame->d.payload_offset, frame->gso_bytes) == 0;
 }
 
 #endif

@@ -77,7 +77,8 @@ static bool judge_gso(struct frame *frame, const struct tap_header *header)
 		return false;
 	frame->gso_bytes = (uint16_t)size;
 	frame->gso_ecn = header->gso_type & TAP_HEADER_GSO_ECN;
-	return true;
+	/* What a host's programs write there is not ours either. */
+	return frame_can_be_cut(frame);
 }
 
 bool tap_header_judge(struct frame *frame, const struct tap_header *header)

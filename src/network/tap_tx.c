@@ -59,22 +59,6 @@ static void tx_complete(uint8_t *head, unsigned head_bytes, unsigned start, unsi
 	memcpy(head + start + offset, &field, sizeof(field));
 }
 
-static enum segment_kind tx_segment_kind(const struct frame *frame, const struct dissection *d)
-{
-	const bool ipv4 = d->l3 == DISSECT_L3_IPV4;
-
-	switch (frame->gso) {
-	case FRAME_GSO_TCP4:
-		return SEGMENT_TCP4;
-	case FRAME_GSO_TCP6:
-		return SEGMENT_TCP6;
-	case FRAME_GSO_UDP:
-		return ipv4 ? SEGMENT_UFO4 : SEGMENT_UFO6;
-	default:
-		return ipv4 ? SEGMENT_UDP4 : SEGMENT_UDP6;
-	}
-}
-
 /* The next bytes at the cursor, behind the write's first piece. Its pieces, or 0: not all is there.
  */
 static unsigned tx_slice(struct iov_cursor *payload, uint32_t bytes, struct tap_write *write)
@@ -137,8 +121,8 @@ static void tx_segments(struct tx *tx, unsigned head_bytes)
 
 	dissect(queue->head, head_bytes < DISSECT_BYTES_MAX ? head_bytes : DISSECT_BYTES_MAX, &d);
 	if (d.payload_offset == 0 || d.payload_offset > head_bytes ||
-	    segment_begin(&s, tx_segment_kind(frame, &d), queue->head, &d, bytes - d.payload_offset,
-			  frame->gso_bytes) < 0) {
+	    segment_begin(&s, frame_segment_kind(frame, &d), queue->head, &d,
+			  bytes - d.payload_offset, frame->gso_bytes) < 0) {
 		stat_inc(&queue->stats.tx_errors);
 		return;
 	}

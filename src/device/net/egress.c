@@ -108,9 +108,9 @@ static void begin_segments(struct net_egress *egress)
 		complete_csum(egress, frame->csum_start, frame->csum_offset);
 		memcpy(egress->large_head, egress->head, d->payload_offset);
 	}
-	/* The sender's side has tried it (header.c). */
-	CHECK(!segment_begin(&egress->segmenter, net_segment_kind(frame), egress->large_head, d,
-			     frame->bytes - d->payload_offset, frame->gso_bytes));
+	/* Whoever made the frame has tried it (frame_can_be_cut). */
+	CHECK(!segment_begin(&egress->segmenter, frame_segment_kind(frame, d), egress->large_head,
+			     d, frame->bytes - d->payload_offset, frame->gso_bytes));
 }
 
 static bool next_segment(struct net_egress *egress)

@@ -61,7 +61,6 @@ static size_t judge_gso(struct frame *frame, const struct net_header *header,
 	const uint16_t gso_bytes = le16_get(header->gso_size);
 	const bool ecn = header->gso_type & NET_HDR_GSO_ECN;
 	enum frame_gso gso = gso_of(frame, header->gso_type & (uint8_t)~NET_HDR_GSO_ECN);
-	struct segmenter trial;
 	const unsigned csum_offset = d->l4 == DISSECT_L4_TCP ? NET_TCP_CSUM_OFFSET
 							     : NET_UDP_CSUM_OFFSET;
 
@@ -77,8 +76,7 @@ static size_t judge_gso(struct frame *frame, const struct net_header *header,
 	frame->gso = (uint8_t)gso;
 	frame->gso_bytes = gso_bytes;
 	/* A receiver that does not take it as it is must be able to have it in pieces. */
-	if (segment_begin(&trial, net_segment_kind(frame), frame->head, d,
-			  frame->bytes - d->payload_offset, gso_bytes))
+	if (!frame_can_be_cut(frame))
 		return REFUSED(tx_bad_gso);
 	frame->gso_ecn = gso <= FRAME_GSO_TCP6 &&
 			 (ecn || frame->head[d->l4_offset + TCP_FLAGS_OFFSET] & TCP_FLAG_CWR);
@@ -124,22 +122,6 @@ bool net_header_fits(const struct frame *frame, const struct net_rules *rules)
 		break;
 	}
 	return false;
-}
-
-enum segment_kind net_segment_kind(const struct frame *frame)
-{
-	const bool v4 = frame->d.l3 == DISSECT_L3_IPV4;
-
-	switch ((enum frame_gso)frame->gso) {
-	case FRAME_GSO_TCP4:
-		return SEGMENT_TCP4;
-	case FRAME_GSO_TCP6:
-		return SEGMENT_TCP6;
-	case FRAME_GSO_UDP:
-		return v4 ? SEGMENT_UFO4 : SEGMENT_UFO6;
-	default:
-		return v4 ? SEGMENT_UDP4 : SEGMENT_UDP6;
-	}
 }
 
 static uint8_t gso_type_of(const struct frame *frame)

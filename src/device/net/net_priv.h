@@ -245,8 +245,6 @@ enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned 
  */
 size_t net_header_judge(struct frame *frame, const struct net_header *header,
 			const struct net_rules *rules);
-/* How a large frame is cut. */
-enum segment_kind net_segment_kind(const struct frame *frame);
 /* May a frame like that be given to the receiver as it is, large or with a partial checksum? */
 bool net_header_fits(const struct frame *frame, const struct net_rules *rules);
 /*

@@ -113,6 +113,28 @@ static void headers_are_judged(void **state)
 	}
 }
 
+/* An IP header that says less than the frame has: its segments would be longer than IP can say. */
+static void large_frame_that_cannot_be_cut(void **state)
+{
+	struct tap_header header = {
+		.flags = TAP_HEADER_F_NEEDS_CSUM,
+		.gso_type = TCP4,
+		.gso_size = le16_of(1448),
+		.csum_start = le16_of(L4_AT),
+		.csum_offset = le16_of(16),
+	};
+	struct frame frame;
+
+	(void)state;
+	frame_of(&frame, IP_PROTO_TCP, 1000);
+	frame.bytes = FRAME_BYTES_MAX;
+	assert_true(tap_header_judge(&frame, &header));
+	header.gso_size = le16_of(65535);
+	frame_of(&frame, IP_PROTO_TCP, 1000);
+	frame.bytes = FRAME_BYTES_MAX;
+	assert_false(tap_header_judge(&frame, &header));
+}
+
 static void checked_large_frame_gets_a_partial_checksum(void **state)
 {
 	const struct tap_header header = {
@@ -203,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers_are_judged),
+		cmocka_unit_test(large_frame_that_cannot_be_cut),
 		cmocka_unit_test(checked_large_frame_gets_a_partial_checksum),
 		cmocka_unit_test(large_tcp_of_ipv6),
 		cmocka_unit_test(headers_are_filled),
