@@ -177,6 +177,7 @@ struct config_port {
 	uint32_t mtu;        /* 0 = not given */
 	uint32_t speed_mbit; /* 0 = not given */
 	struct net_offloads offloads;
+	struct net_steering steering;
 };
 
 enum config_uplink_type {

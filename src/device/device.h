@@ -211,6 +211,7 @@ struct device_queue_view {
 	enum virtqueue_fault fault;
 	/* How long it is polled without work; UINT64_MAX: always. 0 while it starts or moves. */
 	uint64_t window_ns;
+	struct coalesce_view coalesce;
 	struct latency latency; /* from fetched to given back, over all its runs */
 };
 

@@ -96,6 +96,12 @@ struct device_ops {
 	void (*queue_enable_on_worker)(struct device_queue *queue, bool enabled);
 	/* On the owner: what device_tell_queues() is for. May be NULL. */
 	void (*queue_told_on_worker)(struct device_queue *queue);
+	/*
+	 * On the owner: the queue has come, or the operator has tuned it: how it coalesces. NULL:
+	 * as host says.
+	 */
+	void (*queue_coalesce_on_worker)(struct device_queue *queue,
+					 const struct coalesce_config *host);
 	/* Is queue idx to be told? NULL: all are. One that waits for who tells must not be. */
 	bool (*queue_is_told)(const struct device *device, unsigned idx);
 	/*

@@ -84,6 +84,16 @@ static bool watch_quiet(struct device_queue *queue)
 	return armed && queue->kick_is_old;
 }
 
+static void set_coalesce(struct device_queue *queue, const struct device_tuning *tuning)
+{
+	const struct device_ops *ops = queue->device->ops;
+
+	if (ops->queue_coalesce_on_worker)
+		ops->queue_coalesce_on_worker(queue, &tuning->coalesce);
+	else
+		virtqueue_set_coalesce(queue->vq, &tuning->coalesce);
+}
+
 static int come_on_worker(struct device_queue *queue, struct worker *worker,
 			  const struct device_tuning *tuning, bool starts)
 {
@@ -111,7 +121,7 @@ static int come_on_worker(struct device_queue *queue, struct worker *worker,
 	}
 	if (device->ops->serves_disabled)
 		device->ops->queue_enable_on_worker(queue, !queue->quiet);
-	virtqueue_set_coalesce(queue->vq, &tuning->coalesce);
+	set_coalesce(queue, tuning);
 	if (!queue->quiet)
 		virtqueue_disarm(queue->vq);
 	worker_poller_add(worker, &queue->poller);
@@ -218,7 +228,7 @@ static void enable_on_worker(struct device_queue *queue, struct queue_change *ch
 static void tune_on_worker(struct device_queue *queue, const struct device_tuning *tuning)
 {
 	worker_poller_set_mode(&queue->poller, poll_mode_of(queue, tuning), tuning->poll_max_ns);
-	virtqueue_set_coalesce(queue->vq, &tuning->coalesce);
+	set_coalesce(queue, tuning);
 	/* A call that was held is looked at by the rules of now. */
 	worker_poller_wake(&queue->poller);
 }

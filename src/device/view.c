@@ -138,6 +138,7 @@ static void view_running(const struct device_queue *queue, struct device_queue_v
 	view->size = queue->size;
 	view->in_flight = (unsigned)(fetched - completed);
 	view->fault = virtqueue_fault(queue->vq);
+	virtqueue_coalesce_view(queue->vq, &view->coalesce);
 	if (!is_coming(queue))
 		view->window_ns = load_relaxed(&queue->poller.window_ns);
 }

@@ -68,6 +68,13 @@ struct frame {
 	uint16_t iov_cnt;
 	uint16_t head_bytes; /* at least ETHER_HEADER_BYTES, with its tag if it has one */
 	uint32_t hash;       /* netport_send(): of the flow; only if `hashed` */
+	/*
+	 * The receiver's hash (Toeplitz), computed by the steering of that generation; 0: none was.
+	 * Set by the sender's side where the frame has one receiver.
+	 */
+	uint64_t rss_generation;
+	uint32_t rss_hash;
+	uint16_t rss_report;
 
 	/* Judged by the sender's side against the frame itself. */
 	uint8_t gso;         /* enum frame_gso; not NONE: csum_partial is set and d is filled in */

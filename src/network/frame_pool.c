@@ -85,7 +85,7 @@ void frame_pool_put(struct frame_pool *pool, struct frame *frame)
 void frame_pool_send(struct frame_pool *pool, struct netport *port, struct frame *const *frames,
 		     unsigned cnt, uint64_t now_ns)
 {
-	netport_send(port, pool->source.exchange, frames, cnt, now_ns);
+	netport_send(port, pool->source.exchange, 0, frames, cnt, now_ns);
 	for (unsigned i = 0; i < cnt; i++) {
 		if (--frames[i]->refs == 0)
 			frame_pool_put(pool, frames[i]);

@@ -39,6 +39,16 @@ const struct stat_row netport_stat_rows[] = {
 		    "Dropped for the port: of a VLAN that it does not carry."),
 	NETPORT_ROW(learn_refused, "addresses",
 		    "Addresses of the port that were not learnt: the table or its share is full."),
+	NETPORT_ROW(flows_learnt, "flows",
+		    "Flows of the guest that were new, or on another of its queues."),
+	NETPORT_ROW(
+		flows_returned, "frames",
+		"Frames to the port that went to the queue that its guest sends the flow from."),
+	NETPORT_ROW(held, "frames",
+		    "Frames to the port that waited while a queue or bucket moved."),
+	NETPORT_ROW(drop_held, "frames", "Dropped of these: too many, or too long."),
+	NETPORT_ROW(moves, "moves", "Buckets that went to another queue."),
+	NETPORT_ROW(moves_given_up, "moves", "Moves that were given up: frames were out too long."),
 };
 const unsigned netport_stat_row_cnt = ARRAY_LEN(netport_stat_rows);
 

@@ -123,6 +123,13 @@ struct netport_stats {
 	uint64_t drop_egress_vlan; /* a VLAN that the receiver does not carry (locked address) */
 	uint64_t learn_refused; /* addresses of the port that the table or its limit had no room for
 				 */
+	/* steering, of frames out */
+	uint64_t flows_learnt;   /* flows of the guest that were new, or on another queue */
+	uint64_t flows_returned; /* frames that went where their flow's guest sends from */
+	uint64_t held;      /* frames that waited at their sender for a bucket or queue to move */
+	uint64_t drop_held; /* of those: too many, or too long */
+	uint64_t moves;     /* of a bucket, by one worker's replica */
+	uint64_t moves_given_up; /* what was outstanding did not return in time */
 };
 extern const struct stat_row netport_stat_rows[];
 extern const unsigned netport_stat_row_cnt;
@@ -140,6 +147,23 @@ void netport_stats(const struct netport *port, struct netport_stats *sum);
 void netport_set_receivers(struct netport *port, unsigned cnt);
 /* Run-time changes; every worker has taken them when the join hears. */
 struct join;
+/*
+ * How frames to the port are spread over its receiving queues; until the first, STEERING_SPREAD.
+ * Takes it over, and frees it when no worker has it any more. One such change at a time (the join
+ * must have heard); -ENOMEM through the join, and it is freed. A bucket that changes its queue, and
+ * a queue that changes its worker, does so without reordering a flow: see steer.c.
+ */
+struct steering;
+void netport_set_steering(struct netport *port, struct steering *steering, struct join *join);
+/* Control. The present one (borrowed until the next change); NULL: none was set. */
+const struct steering *netport_steering(const struct netport *port);
+/*
+ * Control. Adds to load[] what each bucket of the present table has carried since it was set
+ * (frames, with bytes weighed in), and returns the number of buckets; 0 without a table.
+ */
+unsigned netport_bucket_load(const struct netport *port, uint64_t *load);
+/* Control. Flows that are known now, STEERING_LEARN; of one replica. */
+unsigned netport_flow_count(const struct netport *port);
 void netport_set_vlans(struct netport *port, const struct netport_vlans *vlans, struct join *join);
 void netport_set_lock(struct netport *port, bool mac_lock, const uint8_t *mac, struct join *join);
 /*
@@ -158,12 +182,13 @@ void netport_queue_open(struct netport_queue *queue, struct netport *port, unsig
 void netport_queue_close(struct netport_queue *queue);
 
 /*
- * Worker, any: frames (1 to NETPORT_BURST of them) come from the port. The caller holds a
+ * Worker, any: frames (1 to NETPORT_BURST of them) come from the port, from its transmit queue
+ * queue_idx (0 for what has no queues), for STEERING_LEARN. The caller holds a
  * reference of each; those with refs == 1 afterwards are not kept by anybody. deliver() and
  * flush() of queues on this worker run within.
  */
-void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
-		  unsigned cnt, uint64_t now_ns);
+void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns);
 
 /*
  * Worker, of the exchange: the port drops a frame that one of its queues there was given. It is

@@ -413,14 +413,15 @@ static ALWAYS_INLINE unsigned burst_same(struct burst *burst, unsigned at, unsig
 	return i - at;
 }
 
-void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
-		  unsigned cnt, uint64_t now_ns)
+void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
 	struct netport_replica *from = netport_on(port, exchange);
 	struct burst burst;
 	uint64_t bytes = 0;
 	unsigned same;
 
+	(void)queue_idx;
 	CHECK(from->joined && cnt <= NETPORT_BURST);
 	burst.from = from;
 	burst.exchange = exchange;

@@ -44,7 +44,11 @@ struct coalesce_config {
 	enum coalesce_mode mode;
 	uint32_t packets; /* completions at most to one call; 0 counts as 1 */
 	uint32_t usecs;   /* the first of them waits at most so long; 0: none waits */
+	bool by_guest;    /* NOTF_COAL: mode is static, and it is the driver that said so */
 };
+
+/* Calls by how long the first that they cover had waited: bucket i holds waits below 2^i us. */
+#define COALESCE_HELD_BUCKETS 16
 
 /* What adaptive mode goes by. */
 #define COALESCE_IN_FLIGHT_MIN 4
@@ -88,6 +92,14 @@ struct coalesce_disk_input {
 enum coalesce_verdict coalesce_decide_disk(const struct coalesce_config *config,
 					   struct coalesce_state *state,
 					   const struct coalesce_disk_input *input);
+
+/* A queue's coalescing at this moment; any thread (virtqueue_coalesce_view()). */
+struct coalesce_view {
+	struct coalesce_config config; /* in force */
+	uint32_t packets, usecs;       /* now: what adaptive mode chose, else those of config */
+	enum coalesce_verdict why;     /* what decided last */
+	uint64_t held[COALESCE_HELD_BUCKETS];
+};
 
 /* Nothing is held any more. */
 static inline void coalesce_called(struct coalesce_state *state)

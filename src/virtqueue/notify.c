@@ -116,6 +116,15 @@ void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns)
 	virtqueue_notify(vq);
 }
 
+void virtqueue_coalesce_view(const struct virtqueue *vq, struct coalesce_view *view)
+{
+	*view = (struct coalesce_view){
+		.config = vq->coalesce_config,
+		.packets = vq->coalesce_config.packets,
+		.usecs = vq->coalesce_config.usecs,
+	};
+}
+
 uint64_t virtqueue_held_until_ns(const struct virtqueue *vq)
 {
 	return vq->call_fd >= 0 ? vq->coalesce.due_ns : 0;

@@ -188,6 +188,7 @@ void virtqueue_prefer_node(struct virtqueue *vq, int node);
 
 /* Any thread. */
 enum virtqueue_fault virtqueue_fault(const struct virtqueue *vq);
+void virtqueue_coalesce_view(const struct virtqueue *vq, struct coalesce_view *view);
 const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq);
 /* Owner: the device counts kicks here. */
 struct virtqueue_stats *virtqueue_stats_mutable(struct virtqueue *vq);

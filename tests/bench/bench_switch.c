@@ -52,7 +52,7 @@ void bench_switch_send(struct netport *port, struct exchange *exchange, struct f
 NOINLINE void bench_switch_send(struct netport *port, struct exchange *exchange,
 				struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
-	netport_send(port, exchange, frames, cnt, now_ns);
+	netport_send(port, exchange, 0, frames, cnt, now_ns);
 }
 
 static void sink_deliver(struct netport_queue *queue, struct frame *const *frames, unsigned cnt,
@@ -100,11 +100,11 @@ static void bench_on_worker(struct worker *worker, void *arg)
 		bench_head(bench, frames[i], i, true);
 	}
 	/* All addresses are known before it begins. */
-	netport_send(bench->ports[1].port, bench->sender.source.exchange, frames, NETPORT_BURST,
+	netport_send(bench->ports[1].port, bench->sender.source.exchange, 0, frames, NETPORT_BURST,
 		     now_ns);
 	for (unsigned i = 0; i < NETPORT_BURST; i++)
 		bench_head(bench, frames[i], i, false);
-	netport_send(bench->ports[0].port, bench->sender.source.exchange, frames, NETPORT_BURST,
+	netport_send(bench->ports[0].port, bench->sender.source.exchange, 0, frames, NETPORT_BURST,
 		     now_ns);
 	begin_ns = clock_now_ns();
 	for (unsigned round = 0; round < bench->round_cnt; round++)

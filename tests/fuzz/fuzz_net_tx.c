@@ -135,9 +135,10 @@ void netport_show_drop(struct netport *port, struct exchange *exchange, const st
 	MUST(frame->refs > 0 && why != NETPORT_DROP_NONE);
 }
 
-void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
-		  unsigned cnt, uint64_t now_ns)
+void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
+	(void)queue_idx;
 	struct netport_queue *receiver = &world.rx.queue->receiver;
 
 	(void)port;

@@ -76,7 +76,7 @@ static void send_on_worker(struct worker *worker, struct worker_call *call)
 	struct net_rarp *rarp = container_of(call, struct net_rarp, call);
 	struct frame *frame = &rarp->frame;
 
-	netport_send(rarp->port, rarp->source.exchange, &frame, 1, worker_now_ns(worker));
+	netport_send(rarp->port, rarp->source.exchange, 0, &frame, 1, worker_now_ns(worker));
 	/* Ours is the last reference, or the last to go back is told of (returned). */
 	if (--frame->refs == 0)
 		worker_call_ack(call);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/stat.h"
 #include "device/device.h"
+#include "flow/steering.h"
 #include "network/netport.h"
 #include "worker/worker.h"
 
@@ -28,6 +29,31 @@ struct net_offloads {
 	bool mrg_rxbuf;
 };
 
+enum net_steering_mode {
+	NET_STEERING_LEARN,     /* a flow returns on the queue that its guest sends it from */
+	NET_STEERING_RSS,       /* by key, types and table */
+	NET_STEERING_REBALANCE, /* the same, and the table follows the load */
+	NET_STEERING_MODE_MAX_,
+};
+/* "learn", "rss", "rebalance"; NULL beyond. */
+const char *net_steering_mode_name(enum net_steering_mode mode);
+
+/*
+ * What the host wants of frames to a port with several queues in use. The guest's own RSS command,
+ * where it comes, goes over it.
+ */
+struct net_steering {
+	enum net_steering_mode mode;
+	bool inner;           /* VXLAN: by the headers inside */
+	uint32_t interval_ms; /* REBALANCE: how often the load is looked at */
+	/* RSS, REBALANCE */
+	uint32_t types; /* bits of enum hash_type */
+	unsigned key_bytes;
+	uint8_t key[TOEPLITZ_KEY_BYTES];
+	unsigned table_cnt;                 /* 0: as many entries as are good, dealt out evenly */
+	uint16_t table[STEERING_TABLE_MAX]; /* queue pairs */
+};
+
 /* Strings are copied; fabric, workers and the port are borrowed until net_device_free(). */
 struct net_options {
 	const char *name;
@@ -37,6 +63,7 @@ struct net_options {
 	uint16_t mtu;        /* 0: MTU is not offered */
 	uint32_t speed_mbit; /* SPEED_DUPLEX; 0xffffffff: not known */
 	struct net_offloads offloads;
+	struct net_steering steering;
 	bool packed;
 	bool in_order;
 	bool event_idx;
@@ -115,5 +142,30 @@ struct net_state {
 };
 /* Control. */
 void net_device_state(const struct device *device, struct net_state *state);
+
+/*
+ * Control. What the host wants from now on; every queue has it when the join hears. -EINVAL with
+ * text (a queue pair that there is not, no power of two, ...): nothing has changed.
+ */
+int net_device_set_steering(struct device *device, const struct net_steering *steering,
+			    struct join *join, struct err *err);
+
+/* How frames to the port are steered at this moment. */
+struct net_steering_view {
+	enum net_steering_mode mode; /* of the host */
+	bool by_guest;               /* the guest's RSS command is in force */
+	bool hash_report;            /* the guest is told hashes */
+	uint32_t types;              /* the next are 0 in mode learn */
+	unsigned key_bytes;
+	uint8_t key[TOEPLITZ_KEY_BYTES];
+	uint16_t unclassified;
+	unsigned table_cnt;
+	uint16_t table[STEERING_TABLE_MAX];
+	uint64_t load[STEERING_TABLE_MAX]; /* of each bucket, in the last whole interval */
+	uint64_t balanced;                 /* rounds that moved buckets */
+	unsigned flows;                    /* learn: known now */
+};
+/* Control. */
+void net_device_steering_view(const struct device *device, struct net_steering_view *view);
 
 #endif

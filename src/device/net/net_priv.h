@@ -87,6 +87,7 @@ static_assert(sizeof(struct net_header) == 12, "VIRTIO 1.3, 5.1.6");
 
 #define NET_HEADER_BYTES 12
 #define NET_HEADER_BYTES_LEGACY 10
+#define NET_HEADER_BYTES_HASH 20 /* HASH_REPORT, both directions */
 
 /* Receive buffers that one frame is spread over, at most. */
 #define NET_RX_BUFFERS_MAX 128
@@ -101,7 +102,7 @@ static_assert(sizeof(struct net_header) == 12, "VIRTIO 1.3, 5.1.6");
  */
 struct net_rules {
 	/* both directions */
-	uint8_t header_bytes; /* 12, or 10 of a legacy driver without MRG_RXBUF */
+	uint8_t header_bytes; /* 12; 20 with HASH_REPORT; 10 of a legacy driver without MRG_RXBUF */
 	/* tx: what the driver may ask for */
 	bool host_csum;
 	uint8_t host_gso;            /* bit = enum frame_gso; UDP_L4 covers v4 and v6 */
@@ -122,6 +123,16 @@ struct net_rules {
 	uint8_t unicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
 	uint8_t multicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
 	uint64_t vlans[NET_VLANS / 64];
+	/* rx: HASH_REPORT; what frame->rss_hash is good for is of generation */
+	bool hash_report;
+	uint32_t hash_types;
+	uint64_t hash_generation;
+	const struct toeplitz *hash_key; /* rules.c: lives as long as the rules */
+	/* both: NOTF_COAL, VQ_NOTF_COAL, by queue */
+	struct {
+		bool given;
+		uint32_t packets, usecs;
+	} coalesce[2 * NET_PAIRS_MAX];
 };
 
 enum net_queue_kind { NET_QUEUE_RX, NET_QUEUE_TX, NET_QUEUE_CONTROL, NET_QUEUE_NONE };

@@ -197,7 +197,7 @@ struct done_list {
 static void send(struct net_queue *queue, struct frame **frames, unsigned cnt,
 		 struct done_list *done, uint64_t now_ns)
 {
-	netport_send(queue->net->port, queue->exchange, frames, cnt, now_ns);
+	netport_send(queue->net->port, queue->exchange, queue->queue.idx / 2, frames, cnt, now_ns);
 	for (unsigned i = 0; i < cnt; i++) {
 		struct net_slot *slot = container_of(frames[i], struct net_slot, frame);
 

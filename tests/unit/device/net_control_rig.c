@@ -30,9 +30,10 @@ void netport_set_receivers(struct netport *port, unsigned cnt)
 	net_rig_switch.receivers = cnt;
 }
 
-void netport_send(struct netport *port, struct exchange *exchange, struct frame *const *frames,
-		  unsigned cnt, uint64_t now_ns)
+void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
+	(void)queue_idx;
 	(void)port;
 	(void)exchange;
 	(void)now_ns;

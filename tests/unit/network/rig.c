@@ -328,7 +328,7 @@ void rig_sender_send(struct rig_sender *sender, struct netport *port, struct fra
 	unsigned back = 0;
 
 	add(&sender->sent, cnt);
-	netport_send(port, sender->source.exchange, frames, cnt, now_ns);
+	netport_send(port, sender->source.exchange, 0, frames, cnt, now_ns);
 	for (unsigned i = 0; i < cnt; i++)
 		back += --frames[i]->refs == 0;
 	add(&sender->back, back);

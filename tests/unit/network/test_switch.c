@@ -132,7 +132,8 @@ static void send_runt(struct worker *worker, void *arg)
 	frame->head_bytes = (uint16_t)order->head_bytes;
 	frame->bytes = order->head_bytes;
 	frame->refs = 1;
-	netport_send(t.ports[0].port, t.sender.source.exchange, &frame, 1, worker_now_ns(worker));
+	netport_send(t.ports[0].port, t.sender.source.exchange, 0, &frame, 1,
+		     worker_now_ns(worker));
 	CHECK(frame->refs == 1);
 	frame->refs = 0;
 }

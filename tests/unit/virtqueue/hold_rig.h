@@ -12,7 +12,7 @@
 #define T0 1000000000u
 #define RING_SIZE 64
 
-static const struct coalesce_config hold_8_50us = {COALESCE_STATIC, 8, 50};
+static const struct coalesce_config hold_8_50us = {COALESCE_STATIC, 8, 50, false};
 
 struct rig {
 	struct fixture f;

@@ -58,7 +58,7 @@ static void play(const struct coalesce_config *config, struct coalesce_state *st
 
 static void test_static(void **state)
 {
-	static const struct coalesce_config config = {COALESCE_STATIC, 8, 50};
+	static const struct coalesce_config config = {COALESCE_STATIC, 8, 50, false};
 	static const struct step steps[] = {
 		/* alone */
 		{T0, 1, 0, COALESCE_DUE_IN_FLIGHT, 0},
@@ -100,19 +100,20 @@ static void test_bounds(void **state)
 
 	(void)state;
 	for (unsigned packets = 0; packets < 2; packets++) {
-		const struct coalesce_config config = {COALESCE_STATIC, packets, 50};
+		const struct coalesce_config config = {COALESCE_STATIC, packets, 50, false};
 		struct coalesce_state s = {0};
 
 		PLAY(&config, &s, no_packets);
 	}
 	for (unsigned mode = COALESCE_STATIC; mode < COALESCE_MODE_MAX_; mode++) {
-		const struct coalesce_config config = {(enum coalesce_mode)mode, 8, 0};
+		const struct coalesce_config config = {(enum coalesce_mode)mode, 8, 0, false};
 		struct coalesce_state s = {.fast = true, .turn = 1, .epoch_ns = T0};
 
 		PLAY(&config, &s, no_time);
 	}
 	{
-		const struct coalesce_config config = {COALESCE_STATIC, UINT32_MAX, UINT32_MAX};
+		const struct coalesce_config config = {COALESCE_STATIC, UINT32_MAX, UINT32_MAX,
+						       false};
 		struct coalesce_state s = {0};
 
 		PLAY(&config, &s, most);
@@ -192,7 +193,7 @@ static void test_ratio_in_the_long_run(void **state)
 		uint32_t in_flight;
 		unsigned calls;
 	} rows[] = {{1, 1000}, {3, 1000}, {4, 800}, {8, 750}, {12, 667}, {16, 500}, {80, 100}};
-	static const struct coalesce_config config = {COALESCE_ADAPTIVE, 1000, 1000000};
+	static const struct coalesce_config config = {COALESCE_ADAPTIVE, 1000, 1000000, false};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
@@ -213,7 +214,7 @@ static void test_ratio_in_the_long_run(void **state)
 
 static void test_adaptive(void **state)
 {
-	static const struct coalesce_config config = {COALESCE_ADAPTIVE, 6, 50};
+	static const struct coalesce_config config = {COALESCE_ADAPTIVE, 6, 50, false};
 	static const struct step steps[] = {
 		{T0, 1, 3, COALESCE_DUE_IN_FLIGHT, 0},
 		/* 64 in flight: one of eight, but six are the bound */
@@ -244,7 +245,7 @@ static void test_adaptive(void **state)
 /* cnt completions at now_ns with much in flight; what came of it. */
 static enum coalesce_verdict many(struct coalesce_state *s, uint64_t now_ns, uint64_t cnt)
 {
-	static const struct coalesce_config config = {COALESCE_ADAPTIVE, UINT32_MAX, 1000};
+	static const struct coalesce_config config = {COALESCE_ADAPTIVE, UINT32_MAX, 1000, false};
 	const struct coalesce_disk_input input = {now_ns, cnt, 8000};
 	const enum coalesce_verdict verdict = coalesce_decide_disk(&config, s, &input);
 

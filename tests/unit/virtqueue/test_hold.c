@@ -12,7 +12,7 @@
 
 #include "base/compiler.h"
 
-static const struct coalesce_config off = {COALESCE_OFF, 8, 50};
+static const struct coalesce_config off = {COALESCE_OFF, 8, 50, false};
 
 /* The end of a burst that completed cnt: how many calls it made. */
 static uint64_t burst(struct rig *rig, unsigned cnt, uint64_t now_ns)
@@ -78,7 +78,8 @@ static void test_depth_1(void **state)
 	struct rig rig;
 
 	for (unsigned mode = 0; mode < COALESCE_MODE_MAX_; mode++) {
-		const struct coalesce_config config = {(enum coalesce_mode)mode, 1000, 1000000};
+		const struct coalesce_config config = {(enum coalesce_mode)mode, 1000, 1000000,
+						       false};
 
 		rig_init(&rig, *state, false);
 		virtqueue_set_coalesce(rig.f.vq, &config);
@@ -94,7 +95,7 @@ static void test_depth_1(void **state)
 /* A guard of 4, then a share of the completions, once the rate was seen. */
 static void test_adaptive(void **state)
 {
-	static const struct coalesce_config config = {COALESCE_ADAPTIVE, 32, 1000};
+	static const struct coalesce_config config = {COALESCE_ADAPTIVE, 32, 1000, false};
 	uint64_t now_ns = T0;
 	unsigned calls = 0;
 	struct rig rig;
@@ -197,7 +198,8 @@ static void test_notify_releases(void **state)
 static void test_mode_changes_while_held(void **state)
 {
 	for (unsigned mode = 0; mode < COALESCE_MODE_MAX_; mode++) {
-		const struct coalesce_config config = {(enum coalesce_mode)mode, 1000, 1000000};
+		const struct coalesce_config config = {(enum coalesce_mode)mode, 1000, 1000000,
+						       false};
 		struct rig rig;
 
 		rig_init(&rig, *state, true);
