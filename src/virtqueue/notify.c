@@ -216,6 +216,10 @@ void virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *po
 {
 	if (vq->unsignalled_cnt == 0 && !vq->call_owed)
 		return;
+	/* A look at a held call, before its time. */
+	if (now_ns < vq->port.due_ns && now_ns >= vq->port.now_ns &&
+	    *port->frames == vq->port_frames && vq->stats.completed == vq->decided_cnt)
+		return;
 	if (vq->coalesce_config.mode != COALESCE_OFF && vq->call_fd >= 0 &&
 	    port_may_hold(vq, port, now_ns))
 		return;
