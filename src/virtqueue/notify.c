@@ -181,8 +181,8 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 	/* Chains that were no good bring no frame, and want a call like one. */
 	if (unlikely(input->new_cnt == 0 && used > 0))
 		input->new_cnt = 1;
-	if (asks & COALESCE_ASKS_FREE && port->receive && vq->attached)
-		input->free_cnt = vq->ops->free_cnt(vq);
+	if (asks & COALESCE_ASKS_FREE && port->receive)
+		input->free_cnt = virtqueue_free_cnt(vq);
 	if (asks & COALESCE_ASKS_SENT && port->sent) {
 		input->sent_cnt = stat_read(port->sent);
 		input->sent_known = true;
@@ -273,4 +273,9 @@ void virtqueue_disarm(struct virtqueue *vq)
 bool virtqueue_has_avail(const struct virtqueue *vq)
 {
 	return vq->fault == VIRTQUEUE_OK && vq->ops->has_avail(vq);
+}
+
+uint32_t virtqueue_free_cnt(const struct virtqueue *vq)
+{
+	return vq->fault == VIRTQUEUE_OK ? vq->ops->free_cnt(vq) : 0;
 }

@@ -196,6 +196,12 @@ bool virtqueue_has_avail(const struct virtqueue *vq);
 
 unsigned virtqueue_in_flight(const struct virtqueue *vq);
 
+/*
+ * How many entries (packed: descriptors; split: chains) the driver has posted that are not used yet,
+ * fetched or not. A hint, at most the ring's size whatever the ring says; 0 when it is gone.
+ */
+uint32_t virtqueue_free_cnt(const struct virtqueue *vq);
+
 /* As GET_VRING_BASE; exact only when nothing is in flight. Also control, after the owner let go. */
 uint32_t virtqueue_base(const struct virtqueue *vq);
 
