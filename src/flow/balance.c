@@ -318,7 +318,7 @@ static unsigned find_name(const struct plan *plan, unsigned group, uint64_t take
 static NOINLINE void name_queues(struct plan *plan)
 {
 	uint64_t loads[STEERING_QUEUES_MAX], taken = 0;
-	uint16_t names[STEERING_QUEUES_MAX];
+	uint16_t names[STEERING_QUEUES_MAX] = {0};
 
 	memcpy(loads, plan->queue_load, sizeof(loads));
 	for (unsigned group = 0; group < plan->queue_cnt; group++) {
