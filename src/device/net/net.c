@@ -105,11 +105,70 @@ static void take_rules(struct net_queue *queue)
 	queue->rules = load_acquire(&queue->net->rules);
 }
 
+/* Where the coalescer finds what a receive queue's guest sends. */
+static const uint64_t *sent_counter(const struct net_queue *queue)
+{
+	const unsigned idx = queue->queue.idx + 1;
+	const struct device *device = queue->queue.device;
+	struct device_queue *pair = idx < device->queue_max ? device_queue_get(device, idx) : NULL;
+
+	/* It stays where it is as long as the device. */
+	return pair ? &net_of_queue(pair)->stats.tx_frames : NULL;
+}
+
+static void set_port(struct net_queue *queue)
+{
+	if (queue->kind == NET_QUEUE_RX)
+		queue->port = (struct virtqueue_port){
+			.frames = &queue->stats.rx_frames,
+			.bytes = &queue->stats.rx_bytes,
+			.sent = sent_counter(queue),
+			.receive = true,
+		};
+	else
+		queue->port = (struct virtqueue_port){
+			.frames = &virtqueue_stats(queue->queue.vq)->completed,
+			.bytes = &queue->stats.tx_bytes,
+		};
+}
+
+void net_queue_coalesce(struct net_queue *queue)
+{
+	struct coalesce_config config = queue->coalesce_host;
+	const unsigned idx = queue->queue.idx;
+
+	set_port(queue);
+	if (queue->kind != NET_QUEUE_RX && queue->kind != NET_QUEUE_TX) {
+		/* One command at a time: there is nothing to wait for. */
+		config.mode = COALESCE_OFF;
+	} else if (queue->rules->coalesce[idx].given) {
+		config = (struct coalesce_config){
+			.mode = COALESCE_STATIC,
+			.packets = queue->rules->coalesce[idx].packets,
+			.usecs = queue->rules->coalesce[idx].usecs,
+			.by_guest = true,
+		};
+	}
+	virtqueue_set_coalesce(queue->queue.vq, &config);
+}
+
+static void queue_coalesce_on_worker(struct device_queue *base, const struct coalesce_config *host)
+{
+	struct net_queue *queue = net_of_queue(base);
+
+	queue->coalesce_host = *host;
+	net_queue_coalesce(queue);
+}
+
 static void queue_told_on_worker(struct device_queue *base)
 {
 	struct net_queue *queue = net_of_queue(base);
 
 	take_rules(queue);
+	net_queue_coalesce(queue);
+	/* A call that was held is looked at by the bounds of now. */
+	if (virtqueue_held_until_ns(base->vq))
+		worker_poller_wake(&base->poller);
 	if (queue->kind == NET_QUEUE_RX)
 		net_rx_told(queue);
 }
@@ -144,6 +203,8 @@ static void queue_enable_on_worker(struct device_queue *base, bool enabled)
 
 	if (queue->enabled == enabled)
 		return;
+	/* By now its pair is there. */
+	set_port(queue);
 	if (queue->kind != NET_QUEUE_RX)
 		queue->enabled = enabled;
 	else if (enabled)
@@ -224,7 +285,10 @@ static unsigned queue_adopt(struct device_queue *base, struct device_remainder *
 		virtqueue_complete(base->vq, base->pool, slots, cnt);
 		total += cnt;
 	}
-	device_queue_notify(base, total, now_ns);
+	/* They have waited long enough. */
+	(void)now_ns;
+	if (total)
+		virtqueue_notify(base->vq);
 	return total;
 }
 
@@ -276,6 +340,7 @@ static const struct device_ops net_device_ops = {
 	.serves_disabled = true,
 	.queue_enable_on_worker = queue_enable_on_worker,
 	.queue_told_on_worker = queue_told_on_worker,
+	.queue_coalesce_on_worker = queue_coalesce_on_worker,
 	.queue_is_told = net_queue_is_told,
 	.queue_changed = net_queue_changed,
 	.message = net_message,
