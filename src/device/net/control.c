@@ -326,6 +326,9 @@ void net_queue_changed(struct device *device, unsigned idx)
 
 	if (kind_of(net, idx) == NET_QUEUE_CONTROL)
 		control_queue_changed(net, idx);
+	/* Lost on its way from worker to worker. */
+	if (kind_of(net, idx) == NET_QUEUE_RX && !device_queue_running(device, idx))
+		netport_queue_gone(net->port, idx / 2);
 	net_receivers_update(net);
 }
 
