@@ -83,6 +83,8 @@ static const struct device_ops ops = {
 
 static struct net_device net;
 
+static struct net_queue control_queue;
+
 static void open_device(void)
 {
 	static struct worker *no_worker;
@@ -102,6 +104,7 @@ static void open_device(void)
 	MUST(!device_init(&net.device, &ops, &setup, &err));
 	MUST(!net_control_new(&net, &err));
 	net.control->runs = true;
+	net.control->command.queue = &control_queue;
 }
 
 /* ---- chains ---- */

@@ -326,6 +326,8 @@ void net_queue_changed(struct device *device, unsigned idx)
 
 	if (kind_of(net, idx) == NET_QUEUE_CONTROL)
 		control_queue_changed(net, idx);
+	else if (net_coalesce_queue_changed(net, idx))
+		(void)net_rules_update(net, NULL);
 	net_receivers_update(net);
 }
 

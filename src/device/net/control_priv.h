@@ -35,6 +35,9 @@ struct net_driver_state {
 	uint8_t multicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
 	uint64_t vlans[NET_VLANS / 64];
 	uint64_t guest_offloads; /* subset of what was negotiated */
+	/* control_coalesce.c: by RX_SET and TX_SET; and of each queue, which may be by VQ_SET */
+	struct net_coalesce rx_coalesce, tx_coalesce;
+	struct net_coalesce coalesce[2 * NET_PAIRS_MAX];
 };
 
 /* See control.c. */
@@ -68,6 +71,7 @@ struct net_control {
 	bool link_up;
 	bool announcing; /* the driver has not acknowledged */
 	bool runs;       /* the control queue */
+	bool queue_runs[2 * NET_PAIRS_MAX];
 	uint64_t command_cnt, ok_cnt;
 	struct net_rarp *rarp; /* under way */
 
@@ -110,6 +114,14 @@ uint8_t net_control_execute(struct net_device *net, bool *rules);
 /* control_stats.c: class STATS; data without class and command. */
 uint8_t net_control_stats(struct net_device *net, uint8_t number, const uint8_t *data,
 			  uint32_t bytes);
+
+/* control_coalesce.c: class NOTF_COAL; data without class and command. */
+uint8_t net_control_coalesce(struct net_device *net, uint8_t number, const uint8_t *data,
+			     uint32_t bytes, bool *rules);
+/* Queue pairs may have been disabled by a command. True: so the rules are to follow. */
+bool net_coalesce_settle(struct net_device *net);
+/* Queue idx has started, stopped, or was enabled or disabled. True: as above. */
+bool net_coalesce_queue_changed(struct net_device *net, unsigned idx);
 
 /* announce.c: one RARP at a time; -EBUSY, -EINVAL or -ENOMEM with text. */
 int net_send_rarp(struct net_device *net, const uint8_t *mac, struct err *err);

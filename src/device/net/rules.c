@@ -108,6 +108,7 @@ static void fill(const struct net_device *net, struct net_rules *rules)
 	fill_host(net, rules);
 	fill_guest(net, rules);
 	fill_filters(net, rules);
+	memcpy(rules->coalesce, net->control->state.coalesce, sizeof(rules->coalesce));
 }
 
 /* ---- bringing them to the workers ---- */
