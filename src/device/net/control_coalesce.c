@@ -85,17 +85,10 @@ bool net_coalesce_settle(struct net_device *net)
 	return changed;
 }
 
-bool net_coalesce_queue_changed(struct net_device *net, unsigned idx)
+bool net_coalesce_queue_changed(struct net_device *net, unsigned idx, bool starts)
 {
-	const bool runs = device_queue_running(&net->device, idx);
-	bool anew;
-
-	if (!is_data_queue(net, idx))
-		return false;
-	anew = runs && !net->control->queue_runs[idx] &&
-	       device_queue_starts_fresh(&net->device, idx);
-	net->control->queue_runs[idx] = runs;
-	if (anew || (runs && !device_queue_get(&net->device, idx)->enabled_said))
+	if ((starts && device_queue_starts_fresh(&net->device, idx)) ||
+	    !device_queue_get(&net->device, idx)->enabled_said)
 		return restore(net, idx);
 	return false;
 }

@@ -72,6 +72,8 @@ struct net_control {
 	bool announcing; /* the driver has not acknowledged */
 	bool runs;       /* the control queue */
 	bool queue_runs[2 * NET_PAIRS_MAX];
+	/* is on its way to a worker, and takes the rules there: not to be told; NULL: none */
+	const struct device_queue *starting;
 	uint64_t command_cnt, ok_cnt;
 	struct net_rarp *rarp; /* under way */
 
@@ -120,8 +122,8 @@ uint8_t net_control_coalesce(struct net_device *net, uint8_t number, const uint8
 			     uint32_t bytes, bool *rules);
 /* Queue pairs may have been disabled by a command. True: so the rules are to follow. */
 bool net_coalesce_settle(struct net_device *net);
-/* Queue idx has started, stopped, or was enabled or disabled. True: as above. */
-bool net_coalesce_queue_changed(struct net_device *net, unsigned idx);
+/* Queue idx, which runs, starts or was enabled or disabled. True: as above. */
+bool net_coalesce_queue_changed(struct net_device *net, unsigned idx, bool starts);
 
 /* announce.c: one RARP at a time; -EBUSY, -EINVAL or -ENOMEM with text. */
 int net_send_rarp(struct net_device *net, const uint8_t *mac, struct err *err);
