@@ -16,8 +16,6 @@
 #define SOCKET_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define OBJECT_NAME_BYTES_MAX 64
 #define POLL_US_MAX 1000000
-#define COALESCE_PACKETS_MAX 1024
-#define COALESCE_USECS_MAX 10000
 /* Of `vcpus`: numbers of four digits for each of worker/vcpus.h's VCPUS_MAX, and commas. */
 #define VCPUS_BYTES_MAX 5119
 

@@ -47,6 +47,10 @@ struct coalesce_config {
 	bool by_guest;    /* NOTF_COAL: mode is static, and it is the driver that said so */
 };
 
+/* Whoever says so, operator or driver: more is refused. */
+#define COALESCE_PACKETS_MAX 1024
+#define COALESCE_USECS_MAX 10000
+
 /* Calls by how long the first that they cover had waited: bucket i holds waits below 2^i us. */
 #define COALESCE_HELD_BUCKETS 16
 
