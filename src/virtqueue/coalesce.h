@@ -70,6 +70,9 @@ enum coalesce_verdict {
 	COALESCE_VERDICT_MAX_,
 };
 
+/* "hold", "in-flight", ...: what decided; NULL beyond. */
+const char *coalesce_verdict_name(enum coalesce_verdict verdict);
+
 /* What a queue remembers between decisions; owner only. All zero at the start. */
 struct coalesce_state {
 	uint64_t due_ns;   /* when the held call is due; 0: none is held */
