@@ -210,7 +210,8 @@ static void check_coalesce(void)
 		MUST(now->given || (!now->packets && !now->usecs));
 		MUST(now->given || !all->given);
 		/* Nothing of its own has a queue that is not enabled. */
-		if (i / 2 >= state->pairs || i / 2 == PAIRS - 1)
+		if ((i / 2 >= state->pairs && (i % 2 || i / 2 >= state->receivers)) ||
+		    i / 2 == PAIRS - 1)
 			MUST(now->packets == all->packets && now->usecs == all->usecs);
 		MUST(net.rules->coalesce[i].packets == now->packets);
 		MUST(net.rules->coalesce[i].usecs == now->usecs);

@@ -51,10 +51,18 @@ static bool is_data_queue(const struct net_device *net, unsigned idx)
 	return kind == NET_QUEUE_RX || kind == NET_QUEUE_TX;
 }
 
-/* By the driver: a receive or transmit queue, and one of the pairs that it uses. */
+/*
+ * By the driver: a receive or transmit queue, and one of the pairs that it uses. A table of RSS may
+ * lead to more receive queues than it transmits on; one that leads to fewer disables none.
+ */
 static bool is_used(const struct net_device *net, unsigned idx)
 {
-	return is_data_queue(net, idx) && idx / 2 < net->control->state.pairs;
+	const struct net_driver_state *state = &net->control->state;
+	unsigned pairs = state->pairs;
+
+	if (idx % 2 == 0 && state->receivers > pairs)
+		pairs = state->receivers;
+	return is_data_queue(net, idx) && idx / 2 < pairs;
 }
 
 static bool is_enabled(const struct net_device *net, unsigned idx)
