@@ -98,9 +98,9 @@ void netport_queue_open(struct netport_queue *queue, struct netport *port, unsig
 	(void)queue, (void)port, (void)idx, (void)exchange;
 }
 
-void netport_queue_close(struct netport_queue *queue)
+void netport_queue_close(struct netport_queue *queue, bool moving)
 {
-	(void)queue;
+	(void)queue, (void)moving;
 }
 
 enum netport_tag_edit netport_tag_edit_vlan(const struct netport *port, const struct frame *frame)
