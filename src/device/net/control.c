@@ -471,7 +471,9 @@ void net_device_state(const struct device *device, struct net_state *state)
 	const struct net_driver_state *driver = &control->state;
 
 	*state = (struct net_state){
-		.pairs = control->runs ? driver->pairs : enabled_pairs(net),
+		.pairs = !control->runs                      ? enabled_pairs(net)
+			 : driver->pairs > driver->receivers ? driver->pairs
+							     : driver->receivers,
 		.mtu = net_mtu(net),
 		.link_up = control->link_up,
 		.promisc = driver->promisc,
