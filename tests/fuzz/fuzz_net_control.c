@@ -224,7 +224,7 @@ static void check_state(void)
 	const struct net_rules *rules = net.rules;
 	struct net_state view;
 
-	MUST(state->pairs >= 1 && state->pairs <= PAIRS && receivers == state->pairs);
+	MUST(state->pairs >= 1 && state->pairs <= PAIRS && receivers == state->receivers);
 	MUST(state->unicast_cnt <= NET_MAC_TABLE_MAX && state->multicast_cnt <= NET_MAC_TABLE_MAX);
 	MUST(!(state->guest_offloads & ~(net.device.acked & net_offload_bits())));
 	MUST(!(state->mac[0] & 1));
@@ -250,6 +250,7 @@ static void one_command(struct input *in)
 		for (unsigned i = 0; i < chain.slot.out_cnt; i++)
 			memset(chain.entries[i].iov_base, 0xff, chain.entries[i].iov_len);
 		command->ack = net_control_execute(&net, &rules);
+		net_receivers_update(&net);
 		MUST(command->ack == NET_OK || command->ack == NET_ERR);
 		MUST(command->result_bytes <= sizeof(command->result));
 		if (command->ack == NET_ERR) {

@@ -70,14 +70,17 @@ static bool has(const struct net_device *net, unsigned feature)
 	return device_has_feature(net->device.acked, feature);
 }
 
-/* Key length and key, with which both commands end. Hashes of some type cannot be without a key. */
+/*
+ * Key length and key, with which both commands end. Hashes of some type cannot be without a key.
+ * Linux (7.2) sends its struct as the compiler pads it: a byte more than the standard has.
+ */
 static bool take_key(struct reader *reader, struct net_hashing *hashing)
 {
 	const uint8_t *key;
 
 	hashing->key_bytes = take_u8(reader);
 	key = take(reader, hashing->key_bytes);
-	if (reader->is_short || reader->bytes || hashing->key_bytes > sizeof(hashing->key) ||
+	if (reader->is_short || reader->bytes > 1 || hashing->key_bytes > sizeof(hashing->key) ||
 	    (hashing->types && !hashing->key_bytes))
 		return false;
 	memcpy(hashing->key, key, hashing->key_bytes);

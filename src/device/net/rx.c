@@ -437,7 +437,7 @@ static void signal_driver(struct net_queue *queue, uint64_t now_ns)
 	struct net_rx *rx = queue->rx;
 
 	rx_publish(queue);
-	device_queue_notify(&queue->queue, rx->given_back, now_ns);
+	device_queue_notify_port(&queue->queue, rx->given_back, &queue->port, now_ns);
 	rx->given_back = 0;
 }
 
@@ -470,6 +470,7 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
 	signal_driver(queue, now_ns);
+	device_queue_stay_polled(&queue->queue, now_ns);
 	return work;
 }
 
