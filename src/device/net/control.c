@@ -387,6 +387,9 @@ void net_queue_changed(struct device *device, unsigned idx)
 		control_queue_changed(net, idx);
 	else if (kind != NET_QUEUE_NONE)
 		data_queue_changed(net, idx);
+	/* Lost on its way from worker to worker. */
+	if (kind == NET_QUEUE_RX && !device_queue_running(device, idx))
+		netport_queue_gone(net->port, idx / 2);
 	net_receivers_update(net);
 }
 

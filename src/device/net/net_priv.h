@@ -207,6 +207,9 @@ struct net_queue {                 /* NOLINT(clang-analyzer-optin.performance.Pa
 
 	/* tx */
 	struct net_tx *tx; /* tx.c */
+	/* Frames that are out from workers which the queue has left: they go first. */
+	unsigned left_out;
+	uint64_t left_until_ns; /* owner: not waited for any longer */
 
 	/* rx */
 	struct netport_queue receiver;

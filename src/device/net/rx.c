@@ -451,10 +451,16 @@ static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
 		worker_poller_wake(&queue->queue.poller);
 }
 
+static bool rx_waits(struct netport_queue *receiver)
+{
+	return container_of(receiver, struct net_queue, receiver)->rx->wait_cnt > 0;
+}
+
 const struct netport_ops net_rx_ops = {
 	.kind = "port",
 	.deliver = rx_deliver,
 	.flush = rx_flush,
+	.waits = rx_waits,
 };
 
 /* ---- the queue's own turns ---- */
@@ -525,7 +531,7 @@ void net_rx_enable(struct net_queue *queue)
 void net_rx_disable(struct net_queue *queue, bool keep)
 {
 	if (queue->enabled)
-		netport_queue_close(&queue->receiver);
+		netport_queue_close(&queue->receiver, keep);
 	queue->enabled = false;
 	net_rx_unfetch(queue);
 	if (keep)
