@@ -231,8 +231,7 @@ static bool answers_now(const struct sim *sim)
 {
 	const struct sim_options *o = sim->options;
 
-	return o->pairs &&
-	       (!o->pairs_until_ns || sim->now_ns - SIM_START_NS < o->pairs_until_ns);
+	return o->pairs && (!o->pairs_until_ns || sim->now_ns - SIM_START_NS < o->pairs_until_ns);
 }
 
 /* Reads the next frame, or finds none and sleeps. */
@@ -281,8 +280,7 @@ static void finish(struct sim *sim)
 
 	for (unsigned i = LATENCY_CNT; i-- > 0;) {
 		if (sim->latency[i] > left) {
-			result->p99_ns = i < 8 ? 1u << i / 4
-					       : (4ull + i % 4) << (i / 4 - 2);
+			result->p99_ns = i < 8 ? 1u << i / 4 : (4ull + i % 4) << (i / 4 - 2);
 			break;
 		}
 		left -= sim->latency[i];
