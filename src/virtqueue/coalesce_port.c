@@ -24,6 +24,13 @@ unsigned coalesce_port_asks(const struct coalesce_config *config,
 
 /* ---- buffers ---- */
 
+static void note_peak(uint64_t *peak, uint64_t value)
+{
+	*peak -= (*peak + COALESCE_PEAK_DECAY - 1) / COALESCE_PEAK_DECAY;
+	if (value > *peak)
+		*peak = value;
+}
+
 /* What the driver has posted, ever, by the count of now: did it post since the last wanted call? */
 static void watch_refill(struct coalesce_port_state *state, const struct coalesce_port_input *input)
 {
@@ -40,50 +47,56 @@ static void watch_refill(struct coalesce_port_state *state, const struct coalesc
 	/* The count may be much later than the posting. */
 	if (ns > NS_PER_S / 1000)
 		ns = NS_PER_S / 1000;
-	state->refill_cnt -= state->refill_cnt / 8;
-	state->refill_ns -= state->refill_ns / 8;
-	if (cnt > state->refill_cnt)
-		state->refill_cnt = cnt;
-	if (ns > state->refill_ns)
-		state->refill_ns = ns;
+	note_peak(&state->refill_cnt, cnt);
+	note_peak(&state->refill_ns, ns);
 	state->refill_known = true;
 	state->call_open = false;
 }
 
 /* How many entries of the ring may wait; all of them were posted when the hold began. */
-static uint64_t receive_budget(const struct coalesce_config *config,
-			       const struct coalesce_port_state *state,
-			       const struct coalesce_port_input *input)
+static uint64_t static_budget(const struct coalesce_port_state *state, uint64_t posted)
 {
-	const uint64_t posted = (uint64_t)input->free_cnt + input->used_cnt;
-	uint64_t coming = state->refill_cnt;
-	uint64_t room;
+	const uint64_t room = posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM;
 
 	if (!state->refill_known)
 		return posted / 4;
-	if (config->mode == COALESCE_ADAPTIVE) {
-		const uint64_t by_rate =
-			state->rate * (state->refill_ns / NS_PER_US) / (NS_PER_S / NS_PER_US);
+	return room > state->refill_cnt ? room - state->refill_cnt : 0;
+}
 
-		if (by_rate > coming)
-			coming = by_rate;
-	}
-	room = posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM;
+static uint64_t adaptive_budget(const struct coalesce_port_state *state, uint64_t posted,
+				uint64_t now_ns)
+{
+	const uint64_t by_rate =
+		state->rate * (state->refill_ns / NS_PER_US) / (NS_PER_S / NS_PER_US);
+	uint64_t room = posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM;
+	uint64_t coming = state->refill_cnt > by_rate ? state->refill_cnt : by_rate;
+
+	/* A clock that went back makes it longer, by no more than it should be. */
+	if (state->scarce_ns - now_ns <= COALESCE_SCARCE_NS)
+		return 0;
+	if (!state->refill_known || coming < COALESCE_RESERVE_CNT)
+		coming = COALESCE_RESERVE_CNT;
 	room = room > coming ? room - coming : 0;
-	if (config->mode == COALESCE_ADAPTIVE && room > posted / 4)
-		room = posted / 4;
-	return room;
+	posted = posted > COALESCE_RESERVE_CNT ? posted - COALESCE_RESERVE_CNT : 0;
+	return room < posted / 4 ? room : posted / 4;
 }
 
 static void begin_budget(const struct coalesce_config *config, struct coalesce_port_state *state,
 			 const struct coalesce_port_input *input)
 {
+	const uint64_t posted = (uint64_t)input->free_cnt + input->used_cnt;
+
 	if (!input->receive) {
 		state->budget_cnt = input->size / 2;
 		return;
 	}
 	watch_refill(state, input);
-	state->budget_cnt = receive_budget(config, state, input);
+	note_peak(&state->free_peak, input->free_cnt);
+	if (input->free_cnt < state->free_peak / COALESCE_SCARCE_SHARE)
+		state->scarce_ns = input->now_ns + COALESCE_SCARCE_NS;
+	state->budget_cnt = config->mode == COALESCE_ADAPTIVE
+				    ? adaptive_budget(state, posted, input->now_ns)
+				    : static_budget(state, posted);
 }
 
 /* ---- experience ---- */
@@ -105,6 +118,12 @@ static void lose_trust(struct coalesce_port_state *state)
 	state->regain_left = state->regain_next;
 }
 
+/* Somebody waits for what is held: it is not a stream at all. */
+static bool harmful(const struct coalesce_port_state *state)
+{
+	return state->rate * COALESCE_HARM_DEN < state->free_rate * COALESCE_HARM_NUM;
+}
+
 /* A call was held, and is due: did holding it bring anything? */
 static void learn(struct coalesce_port_state *state, enum coalesce_verdict verdict)
 {
@@ -112,7 +131,7 @@ static void learn(struct coalesce_port_state *state, enum coalesce_verdict verdi
 		state->trust = (int8_t)(state->trust - COALESCE_TRUST_MAX / 2);
 	else if (verdict != COALESCE_DUE_QUIET)
 		state->trust = (int8_t)(state->trust + 1);
-	else if (!state->stream)
+	else if (!state->stream || harmful(state))
 		state->trust = (int8_t)(state->trust - 1);
 	if (state->trust <= 0) {
 		lose_trust(state);
@@ -211,6 +230,7 @@ static enum coalesce_verdict decide_adaptive(const struct coalesce_config *confi
 		.quiet_ns = quiet_ns(state),
 	};
 	verdict = within(state, input, &bounds);
+	state->epoch_holds += verdict == COALESCE_HOLD;
 	if (held && verdict != COALESCE_HOLD && verdict != COALESCE_DUE_BUFFERS)
 		learn(state, verdict);
 	return verdict;
