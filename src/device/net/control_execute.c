@@ -15,7 +15,7 @@ enum {
 	CLASS_MAC = 1,
 	CLASS_VLAN = 2,
 	CLASS_ANNOUNCE = 3,
-	CLASS_MQ = 4,
+	CLASS_MQ = NET_CLASS_MQ,
 	CLASS_GUEST_OFFLOADS = 5,
 	CLASS_STATS = 8,
 };
@@ -168,17 +168,7 @@ static uint8_t execute_announce(const struct args *args, bool *rules)
 
 static uint8_t execute_mq(const struct args *args, bool *rules)
 {
-	uint16_t pairs;
-
-	(void)rules;
-	if (args->number || !has(args, NET_F_MQ) || args->bytes != sizeof(struct le16))
-		return NET_ERR;
-	pairs = get_le16(args->data);
-	if (pairs < 1 || pairs > args->net->pairs_max)
-		return NET_ERR;
-	args->state->pairs = pairs;
-	net_receivers_update(args->net);
-	return NET_OK;
+	return net_control_mq(args->net, args->number, args->data, args->bytes, rules);
 }
 
 static uint8_t execute_offloads(const struct args *args, bool *rules)

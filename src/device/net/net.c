@@ -3,12 +3,12 @@
  * Making and ending a network device, its counters, and which kind of queue does what.
  * Not the queues' work (tx.c, rx.c, control.c) nor config space (config.c).
  */
-#include "device/net/net_priv.h"
-
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "device/net/control_priv.h"
 
 #define ROW(member, unit_, help_)                                  \
 	{                                                          \
@@ -305,7 +305,7 @@ static int check_options(const struct net_options *options, struct err *err)
 			       NET_MTU_MIN, NET_MTU_MAX);
 	if (options->mac[0] & 1)
 		return err_set(err, EINVAL, "mac: a multicast address cannot be a port's");
-	return 0;
+	return net_steer_check(&options->steering, options->queue_pairs, err);
 }
 
 static int init(struct net_device *net, const struct net_options *options, struct evloop *control,

@@ -161,9 +161,10 @@ struct net_steering_view {
 	uint16_t unclassified;
 	unsigned table_cnt;
 	uint16_t table[STEERING_TABLE_MAX];
-	uint64_t load[STEERING_TABLE_MAX]; /* of each bucket, in the last whole interval */
-	uint64_t balanced;                 /* rounds that moved buckets */
-	unsigned flows;                    /* learn: known now */
+	/* Of each bucket: in the last whole interval (REBALANCE), else since the table was set. */
+	uint64_t load[STEERING_TABLE_MAX];
+	uint64_t balanced; /* rounds that moved buckets */
+	unsigned flows;    /* learn: known now */
 };
 /* Control. */
 void net_device_steering_view(const struct device *device, struct net_steering_view *view);
