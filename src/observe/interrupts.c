@@ -74,17 +74,15 @@ json_t *observe_interrupts(const struct device *device, unsigned idx)
 {
 	const bool net = device_virtio_id(device) == OBSERVE_VIRTIO_ID_NET;
 	const uint64_t sent = observe_queue_counter(device, idx, "ring", "calls");
-	const uint64_t done =
+	const uint64_t held = observe_queue_counter(device, idx, "ring", "calls_held");
+	const uint64_t unwanted = observe_queue_counter(device, idx, "ring", "calls_suppressed");
+	const uint64_t carried =
 		net ? observe_queue_counter(device, idx, "frames", "rx_frames") +
 				observe_queue_counter(device, idx, "frames", "tx_frames")
 		    : observe_queue_counter(device, idx, "ring", "completed");
-	json_t *object = json_pack(
-		"{s:I, s:I, s:I, s:I}", "sent", (json_int_t)sent, "held",
-		(json_int_t)observe_queue_counter(device, idx, "ring", "calls_held"), "unwanted",
-		(json_int_t)observe_queue_counter(device, idx, "ring", "calls_suppressed"),
-		net ? "frames" : "requests", (json_int_t)done);
 
-	json_object_set_new(object, net ? "frames_per_interrupt" : "requests_per_interrupt",
-			    sent ? json_real((double)done / (double)sent) : json_null());
-	return object;
+	return json_pack("{s:I, s:I, s:I, s:I, s:o}", "sent", (json_int_t)sent, "held",
+			 (json_int_t)held, "unwanted", (json_int_t)unwanted, "carried",
+			 (json_int_t)carried, "per_interrupt",
+			 sent ? json_real((double)carried / (double)sent) : json_null());
 }

@@ -22,8 +22,8 @@
 json_t *observe_coalesce(const struct coalesce_view *view, const struct coalesce_config *tuning);
 
 /*
- * {"sent", "held", "unwanted", "frames", "frames_per_interrupt"} of a queue of a network device;
- * "requests" and "requests_per_interrupt" of others. null for each interrupt where there was none.
+ * {"sent", "held", "unwanted", "carried", "per_interrupt"} of a queue over all its runs: what is
+ * carried are frames of a network device and requests of others; null to each of no interrupts.
  */
 json_t *observe_interrupts(const struct device *device, unsigned idx);
 

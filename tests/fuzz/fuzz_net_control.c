@@ -2,7 +2,7 @@
 /*
  * libFuzzer target: commands of the control queue, in chains of any framing and content, one after
  * the other (device/net/control*.c, rules.c).
- * Not the parser of chains, whose promises are kept here, nor threads: no queue runs.
+ * Not the parser of chains, whose promises are kept here, nor threads: no queue is served.
  *
  * Input: bytes 0-7 the features that are not taken, then for each command: byte 0 flags (bits:
  * chain error, tail), byte 1 number of readable entries, byte 2 of writable ones, then for each
@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "device/net/control_priv.h"
+#include "virtqueue/virtqueue_priv.h"
 
 #define ENTRIES_MAX 48u
 #define ENTRY_BYTES_MAX 5000u
@@ -60,7 +61,7 @@ struct exchange *fabric_exchange(const struct fabric *fabric, const struct worke
 	return NULL;
 }
 
-/* ---- a device without queues ---- */
+/* ---- a device whose queues are on no worker ---- */
 
 static const struct stat_row no_rows[1];
 
@@ -70,6 +71,13 @@ static void table(unsigned idx, struct stat_table *out)
 	*out = (struct stat_table){.name = "none", .rows = no_rows, .bytes = 8};
 }
 
+static bool is_told(const struct device *device, unsigned idx)
+{
+	(void)device;
+	(void)idx;
+	return false;
+}
+
 static const struct device_ops ops = {
 	.kind = "port",
 	.virtio_id = 1,
@@ -77,11 +85,30 @@ static const struct device_ops ops = {
 	.features_acked = net_features_acked,
 	.config_fill = net_config_fill,
 	.config_write = net_config_write,
+	.queue_is_told = is_told,
 	.table_cnt = 1,
 	.table = table,
 };
 
 static struct net_device net;
+
+static struct net_queue queues[2 * PAIRS + 1];
+
+/* All are enabled but the last pair. */
+static void open_queues(void)
+{
+	static struct virtqueue vqs[2 * PAIRS + 1];
+
+	for (unsigned i = 0; i < 2 * PAIRS + 1; i++) {
+		struct device_queue *queue = &queues[i].queue;
+
+		queue->idx = i;
+		queue->vq = &vqs[i];
+		queue->running = true;
+		queue->enabled_said = i / 2 != PAIRS - 1;
+		net.device.queues[i] = queue;
+	}
+}
 
 static void open_device(void)
 {
@@ -102,6 +129,8 @@ static void open_device(void)
 	MUST(!device_init(&net.device, &ops, &setup, &err));
 	MUST(!net_control_new(&net, &err));
 	net.control->runs = true;
+	net.control->command.queue = &queues[2 * PAIRS];
+	open_queues();
 }
 
 /* ---- chains ---- */
@@ -169,6 +198,26 @@ static void free_chain(struct chain *chain)
 		free(chain->entries[i].iov_base);
 }
 
+static void check_coalesce(void)
+{
+	const struct net_driver_state *state = &net.control->state;
+
+	for (unsigned i = 0; i < 2 * PAIRS; i++) {
+		const struct net_coalesce *now = &state->coalesce[i];
+		const struct net_coalesce *all = i % 2 ? &state->tx_coalesce : &state->rx_coalesce;
+
+		MUST(now->packets <= COALESCE_PACKETS_MAX && now->usecs <= COALESCE_USECS_MAX);
+		MUST(now->given || (!now->packets && !now->usecs));
+		MUST(now->given || !all->given);
+		/* Nothing of its own has a queue that is not enabled. */
+		if ((i / 2 >= state->pairs && (i % 2 || i / 2 >= state->receivers)) ||
+		    i / 2 == PAIRS - 1)
+			MUST(now->packets == all->packets && now->usecs == all->usecs);
+		MUST(net.rules->coalesce[i].packets == now->packets);
+		MUST(net.rules->coalesce[i].usecs == now->usecs);
+	}
+}
+
 static void check_state(void)
 {
 	const struct net_driver_state *state = &net.control->state;
@@ -184,6 +233,7 @@ static void check_state(void)
 	MUST(!memcmp(rules->mac, state->mac, sizeof(rules->mac)));
 	net_device_state(&net.device, &view);
 	MUST(view.vlan_cnt <= NET_VLANS);
+	check_coalesce();
 }
 
 static void one_command(struct input *in)

@@ -77,7 +77,8 @@ uint64_t net_features_offered(const struct net_options *options)
 	       1ull << NET_F_STATUS | 1ull << NET_F_CTRL_VQ | 1ull << NET_F_CTRL_RX |
 	       1ull << NET_F_CTRL_RX_EXTRA | 1ull << NET_F_CTRL_VLAN | 1ull << NET_F_CTRL_MAC_ADDR |
 	       1ull << NET_F_CTRL_GUEST_OFFLOADS | 1ull << NET_F_GUEST_ANNOUNCE |
-	       1ull << NET_F_DEVICE_STATS | 1ull << NET_F_GUEST_HDRLEN | 1ull << NET_F_SPEED_DUPLEX;
+	       1ull << NET_F_DEVICE_STATS | 1ull << NET_F_VQ_NOTF_COAL | 1ull << NET_F_NOTF_COAL |
+	       1ull << NET_F_GUEST_HDRLEN | 1ull << NET_F_SPEED_DUPLEX;
 }
 
 const char *net_feature_name(unsigned bit)

@@ -345,7 +345,10 @@ static enum net_queue_kind kind_of(const struct net_device *net, unsigned idx)
 
 bool net_queue_is_told(const struct device *device, unsigned idx)
 {
-	return kind_of(net_of_device(device), idx) != NET_QUEUE_CONTROL;
+	const struct net_device *net = net_of_device(device);
+
+	return kind_of(net, idx) != NET_QUEUE_CONTROL &&
+	       device_queue_get(device, idx) != net->control->starting;
 }
 
 static void control_queue_changed(struct net_device *net, unsigned idx)
@@ -360,12 +363,30 @@ static void control_queue_changed(struct net_device *net, unsigned idx)
 	(void)net_rules_update(net, NULL);
 }
 
+static void data_queue_changed(struct net_device *net, unsigned idx)
+{
+	struct net_control *control = net->control;
+	const bool runs = device_queue_running(&net->device, idx);
+	const bool starts = runs && !control->queue_runs[idx];
+
+	control->queue_runs[idx] = runs;
+	if (!runs || !net_coalesce_queue_changed(net, idx, starts))
+		return;
+	if (starts)
+		control->starting = device_queue_get(&net->device, idx);
+	(void)net_rules_update(net, NULL);
+	control->starting = NULL;
+}
+
 void net_queue_changed(struct device *device, unsigned idx)
 {
 	struct net_device *net = net_of_device(device);
+	enum net_queue_kind kind = kind_of(net, idx);
 
-	if (kind_of(net, idx) == NET_QUEUE_CONTROL)
+	if (kind == NET_QUEUE_CONTROL)
 		control_queue_changed(net, idx);
+	else if (kind != NET_QUEUE_NONE)
+		data_queue_changed(net, idx);
 	net_receivers_update(net);
 }
 

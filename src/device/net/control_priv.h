@@ -54,6 +54,9 @@ struct net_driver_state {
 	uint8_t multicast[NET_MAC_TABLE_MAX][ETHER_MAC_BYTES];
 	uint64_t vlans[NET_VLANS / 64];
 	uint64_t guest_offloads; /* subset of what was negotiated */
+	/* control_coalesce.c: by RX_SET and TX_SET; and of each queue, which may be by VQ_SET */
+	struct net_coalesce rx_coalesce, tx_coalesce;
+	struct net_coalesce coalesce[2 * NET_PAIRS_MAX];
 };
 
 /* See control.c. */
@@ -90,6 +93,9 @@ struct net_control {
 	bool link_up;
 	bool announcing; /* the driver has not acknowledged */
 	bool runs;       /* the control queue */
+	bool queue_runs[2 * NET_PAIRS_MAX];
+	/* is on its way to a worker, and takes the rules there: not to be told; NULL: none */
+	const struct device_queue *starting;
 	uint64_t command_cnt, ok_cnt;
 	struct net_rarp *rarp;   /* under way */
 	struct net_steer *steer; /* steer.c */
@@ -154,6 +160,14 @@ uint8_t net_control_execute(struct net_device *net, bool *rules);
 /* control_stats.c: class STATS; data without class and command. */
 uint8_t net_control_stats(struct net_device *net, uint8_t number, const uint8_t *data,
 			  uint32_t bytes);
+
+/* control_coalesce.c: class NOTF_COAL; data without class and command. */
+uint8_t net_control_coalesce(struct net_device *net, uint8_t number, const uint8_t *data,
+			     uint32_t bytes, bool *rules);
+/* Queue pairs may have been disabled by a command. True: so the rules are to follow. */
+bool net_coalesce_settle(struct net_device *net);
+/* Queue idx, which runs, starts or was enabled or disabled. True: as above. */
+bool net_coalesce_queue_changed(struct net_device *net, unsigned idx, bool starts);
 
 /* announce.c: one RARP at a time; -EBUSY, -EINVAL or -ENOMEM with text. */
 int net_send_rarp(struct net_device *net, const uint8_t *mac, struct err *err);

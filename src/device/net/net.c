@@ -42,6 +42,8 @@ const struct stat_row net_stat_rows[] = {
 	ROW(rx_pooled, "frames", "Waited longer, as a copy."),
 	ROW(control_commands, "commands", "Commands of the control queue."),
 	ROW(control_refused, "commands", "Refused: not agreed on, or with a value that cannot be."),
+	ROW(control_coalesce, "commands",
+	    "Refused: coalescing of more packets or usecs than can be."),
 	ROW(control_malformed, "commands", "Refused: no command, too long, or no room to answer."),
 };
 const unsigned net_stat_row_cnt = ARRAY_LEN(net_stat_rows);
@@ -105,6 +107,46 @@ static void take_rules(struct net_queue *queue)
 	queue->rules = load_acquire(&queue->net->rules);
 }
 
+/* What the driver said of this queue goes over what the host says. */
+static struct coalesce_config coalesce_of(const struct net_queue *queue)
+{
+	const struct net_coalesce *guest;
+
+	if (queue->kind != NET_QUEUE_RX && queue->kind != NET_QUEUE_TX)
+		return queue->coalesce_host;
+	guest = &queue->rules->coalesce[queue->queue.idx];
+	if (!guest->given)
+		return queue->coalesce_host;
+	return (struct coalesce_config){
+		.mode = COALESCE_STATIC,
+		.packets = guest->packets,
+		.usecs = guest->usecs,
+		.by_guest = true,
+	};
+}
+
+/* True: it changed. What stays as it is keeps what it has learnt, and holds what it holds. */
+static bool update_coalesce(struct net_queue *queue)
+{
+	const struct coalesce_config config = coalesce_of(queue);
+	struct coalesce_view now;
+
+	virtqueue_coalesce_view(queue->queue.vq, &now);
+	if (config.mode == now.config.mode && config.packets == now.config.packets &&
+	    config.usecs == now.config.usecs && config.by_guest == now.config.by_guest)
+		return false;
+	virtqueue_set_coalesce(queue->queue.vq, &config);
+	return true;
+}
+
+static void queue_coalesce_on_worker(struct device_queue *base, const struct coalesce_config *host)
+{
+	struct net_queue *queue = net_of_queue(base);
+
+	queue->coalesce_host = *host;
+	(void)update_coalesce(queue);
+}
+
 static void queue_told_on_worker(struct device_queue *base)
 {
 	struct net_queue *queue = net_of_queue(base);
@@ -112,6 +154,9 @@ static void queue_told_on_worker(struct device_queue *base)
 	take_rules(queue);
 	if (queue->kind == NET_QUEUE_RX)
 		net_rx_told(queue);
+	/* VIRTIO 1.3, 5.1.6.5: what was held is looked at again, by what holds now. */
+	if (update_coalesce(queue))
+		worker_poller_wake(&base->poller);
 }
 
 static int queue_open_on_worker(struct device_queue *base, struct worker *worker, struct err *err)
@@ -276,6 +321,7 @@ static const struct device_ops net_device_ops = {
 	.serves_disabled = true,
 	.queue_enable_on_worker = queue_enable_on_worker,
 	.queue_told_on_worker = queue_told_on_worker,
+	.queue_coalesce_on_worker = queue_coalesce_on_worker,
 	.queue_is_told = net_queue_is_told,
 	.queue_group = net_queue_group,
 	.queue_changed = net_queue_changed,

@@ -104,6 +104,7 @@ struct net_stats {
 	/* control queue */
 	uint64_t control_commands;
 	uint64_t control_refused;   /* answered ERR; the control thread writes it */
+	uint64_t control_coalesce;  /* of these: packets or usecs beyond bounds */
 	uint64_t control_malformed; /* bad chain, too short, too long, or no room for the answer */
 };
 

@@ -103,6 +103,12 @@ static_assert(sizeof(struct net_header_hash) == 8, "VIRTIO 1.3, 5.1.6");
 #define NET_MAC_TABLE_MAX 64
 #define NET_VLANS 4096
 
+/* What the driver wants of a queue's calls; all zero: nothing, the host decides. */
+struct net_coalesce {
+	bool given;
+	uint32_t packets, usecs; /* either is 0: each packet is called for */
+};
+
 /*
  * What queues work by. Control makes it (rules.c), and never changes it once it is published in
  * net_device.rules; the old one is freed when every running queue has said that it took the new one
@@ -137,10 +143,7 @@ struct net_rules {
 	uint64_t hash_generation;
 	const struct toeplitz *hash_key; /* rules.c: lives as long as the rules; NULL: no types */
 	/* both: NOTF_COAL, VQ_NOTF_COAL, by queue */
-	struct {
-		bool given;
-		uint32_t packets, usecs;
-	} coalesce[2 * NET_PAIRS_MAX];
+	struct net_coalesce coalesce[2 * NET_PAIRS_MAX];
 };
 
 enum net_queue_kind { NET_QUEUE_RX, NET_QUEUE_TX, NET_QUEUE_CONTROL, NET_QUEUE_NONE };
@@ -198,6 +201,8 @@ struct net_queue {                 /* NOLINT(clang-analyzer-optin.performance.Pa
 	enum net_queue_kind kind; /* owner; as of the start */
 	const struct net_rules *rules;
 	bool enabled; /* owner: SET_VRING_ENABLE; see net_queue_enable_on_worker() */
+	/* owner: what holds while the driver says nothing */
+	struct coalesce_config coalesce_host;
 	struct exchange *exchange;
 
 	/* tx */

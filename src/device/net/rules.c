@@ -132,6 +132,7 @@ static void fill(const struct net_device *net, struct net_rules_node *node)
 	fill_host(net, rules);
 	fill_guest(net, rules);
 	fill_filters(net, rules);
+	memcpy(rules->coalesce, net->control->state.coalesce, sizeof(rules->coalesce));
 	fill_hashing(net, node);
 }
 

@@ -52,6 +52,7 @@ struct net_guest_options {
 	uint16_t mtu;
 	unsigned rx_worker, tx_worker;
 	bool no_lock; /* its address is not locked */
+	bool control; /* the control queue, queue 2 * pairs, on rx_worker */
 	enum poll_mode poll_mode;
 	struct coalesce_config coalesce;
 };
@@ -86,9 +87,14 @@ struct net_guest {
 	struct shm *shm;
 	struct gmap_region *region;
 	struct gmem *memory;
-	struct net_guest_queue queues[2 * NET_RIG_PAIRS];
+	struct net_guest_queue queues[2 * NET_RIG_PAIRS + 1];
 	bool there;
 };
+
+static inline unsigned net_rig_queue_cnt(const struct net_guest *guest)
+{
+	return 2 * guest->options.pairs + guest->options.control;
+}
 
 struct net_rig {
 	struct evloop *loop;
