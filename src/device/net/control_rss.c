@@ -70,14 +70,18 @@ static bool has(const struct net_device *net, unsigned feature)
 	return device_has_feature(net->device.acked, feature);
 }
 
-/* Key length and key, with which both commands end. Hashes of some type cannot be without a key. */
+/*
+ * Key length and key, with which both commands end. Hashes of some type cannot be without a key.
+ * What follows is ignored: Linux since 6.15 sends a byte of padding behind the key of RSS_CONFIG,
+ * and does without RSS altogether when that is refused.
+ */
 static bool take_key(struct reader *reader, struct net_hashing *hashing)
 {
 	const uint8_t *key;
 
 	hashing->key_bytes = take_u8(reader);
 	key = take(reader, hashing->key_bytes);
-	if (reader->is_short || reader->bytes || hashing->key_bytes > sizeof(hashing->key) ||
+	if (reader->is_short || hashing->key_bytes > sizeof(hashing->key) ||
 	    (hashing->types && !hashing->key_bytes))
 		return false;
 	memcpy(hashing->key, key, hashing->key_bytes);
