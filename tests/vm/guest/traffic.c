@@ -94,8 +94,9 @@ static void usage(void)
 	      "       traffic send ADDRESS PORT [-n FLOWS] [-p FIRST_PORT] [-b BYTES] "
 	      "[-t SECONDS] [-r RATE]\n"
 	      "           UDP, at so many messages per second; then says how many they were\n"
-	      "       traffic sink PORT [-t SECONDS]\n"
-	      "           takes those, until it has heard how many they were\n",
+	      "       traffic sink PORT [-t SECONDS] [-x HASH]\n"
+	      "           takes those (that the NIC gave this hash), until it has heard how many "
+	      "they were\n",
 	      stderr);
 	exit(2);
 }
@@ -116,7 +117,8 @@ static void parse(struct traffic_options *options, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "un:p:b:t:r:")) != -1) {
+	while ((opt = getopt(argc, argv, "un:p:b:t:r:x:")) != -1) {
+		options->filter |= opt == 'x';
 		if (opt == 'u')
 			options->udp = true;
 		else if (opt == 'n')
@@ -129,6 +131,8 @@ static void parse(struct traffic_options *options, int argc, char **argv)
 			options->seconds = number(optarg, 0, 86400);
 		else if (opt == 'r')
 			options->rate = number(optarg, 0, 1e7);
+		else if (opt == 'x')
+			options->hash = (uint32_t)number(optarg, 0, UINT32_MAX);
 		else
 			usage();
 	}

@@ -22,6 +22,8 @@ struct traffic_options {
 	unsigned bytes; /* of a message */
 	double seconds; /* 0: until it is told to stop */
 	double rate;    /* messages per second; 0: as many as can be */
+	bool filter;    /* take only what came with this hash of its NIC */
+	uint32_t hash;
 };
 
 /* Ends the program with what could not be done, and why. */

@@ -6,6 +6,7 @@
 #include "traffic.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,11 +79,26 @@ void traffic_send(const struct traffic_options *options)
 	}
 }
 
+/* The kernel compares with what the driver has set, and computes nothing. */
+static void take_only(int fd, uint32_t hash)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_RXHASH),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, hash, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
+		traffic_die("SO_ATTACH_FILTER");
+}
+
 void traffic_sink(const struct traffic_options *options)
 {
 	static uint8_t bufs[BURST][TRAFFIC_BYTES_MAX];
-	struct mmsghdr messages[BURST] = {0};
-	struct iovec iov[BURST];
+	static struct mmsghdr messages[BURST];
+	static struct iovec iov[BURST];
 	const int fd = traffic_bind(options, true);
 	struct pollfd readable = {.fd = fd, .events = POLLIN};
 	const uint64_t end = options->seconds > 0
@@ -92,6 +108,8 @@ void traffic_sink(const struct traffic_options *options)
 	uint64_t next = 0;
 
 	traffic_widen(fd);
+	if (options->filter)
+		take_only(fd, options->hash);
 	for (unsigned i = 0; i < BURST; i++) {
 		iov[i] = (struct iovec){bufs[i], sizeof(bufs[i])};
 		messages[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
