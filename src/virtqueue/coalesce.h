@@ -21,7 +21,7 @@
  *    completions would have been.
  *
  * Ports have other inputs (buffers that the driver posted, the rate of packets); their policy is
- * another function beside coalesce_decide_disk(), over the same bounds.
+ * coalesce_port.h, over the same bounds.
  */
 #ifndef PARIO_VIRTQUEUE_COALESCE_H
 #define PARIO_VIRTQUEUE_COALESCE_H
@@ -67,6 +67,11 @@ enum coalesce_verdict {
 	COALESCE_DUE_RATIO,     /* adaptive: it is this burst's turn */
 	COALESCE_DUE_PACKETS,
 	COALESCE_DUE_DEADLINE,
+	/* ports */
+	COALESCE_DUE_BUFFERS, /* the driver's buffers, or its ring, could run out */
+	COALESCE_DUE_QUIET,   /* what was waited for has not come: no more to come */
+	COALESCE_DUE_ANSWERS, /* the guest answers what it receives: somebody waits for that */
+	COALESCE_DUE_BARREN,  /* calls that were held brought nothing lately */
 	COALESCE_VERDICT_MAX_,
 };
 

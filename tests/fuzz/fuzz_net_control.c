@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "device/net/control_priv.h"
+#include "unit/device/net_steer_fake.h"
 #include "virtqueue/virtqueue_priv.h"
 
 #define ENTRIES_MAX 48u
@@ -40,6 +41,11 @@ void netport_set_receivers(struct netport *port, unsigned cnt)
 {
 	(void)port;
 	receivers = cnt;
+}
+
+void netport_queue_gone(struct netport *port, unsigned idx)
+{
+	(void)port, (void)idx;
 }
 
 void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
@@ -121,6 +127,8 @@ static void open_device(void)
 	};
 	struct err err = ERR_INIT;
 
+	net.loop = evloop_new(&err);
+	MUST(net.loop);
 	net.options = (struct net_options){
 		.queue_pairs = PAIRS, .mac = {2, 1, 2, 3, 4, 5}, .mac_given = true, .mtu = 1500};
 	memset(&net.options.offloads, 1, sizeof(net.options.offloads));
@@ -198,6 +206,28 @@ static void free_chain(struct chain *chain)
 		free(chain->entries[i].iov_base);
 }
 
+/* What the guest wants is what the switch has, and no queue in it is none of the guest's. */
+static void check_steering(const struct net_driver_state *state)
+{
+	const struct steering *steering = net_steer_fake.present;
+	const struct net_rules *rules = net.rules;
+	const uint64_t acked = net.device.acked;
+
+	MUST(!state->rss || (steering && steering->options.kind == STEERING_TABLE));
+	MUST(!state->rss || device_has_feature(acked, NET_F_RSS));
+	for (unsigned i = 0; state->rss && i < state->table_cnt; i++)
+		MUST(steering->options.table[i] == state->table[i] &&
+		     state->table[i] < state->receivers);
+	MUST(!state->rss || state->unclassified < state->receivers);
+	MUST(!(state->hashing.types & ~HASH_TYPES_ALL));
+	MUST(rules->hash_report == device_has_feature(acked, NET_F_HASH_REPORT));
+	MUST((rules->header_bytes == NET_HEADER_BYTES_HASH) == rules->hash_report);
+	MUST(!rules->hash_key || (rules->hash_report && rules->hash_types == state->hashing.types));
+	MUST(!rules->hash_key ||
+	     !memcmp(rules->hash_key->key, state->hashing.key, sizeof(state->hashing.key)));
+	MUST(!rules->hash_generation || rules->hash_generation == steering->generation);
+}
+
 static void check_coalesce(void)
 {
 	const struct net_driver_state *state = &net.control->state;
@@ -224,7 +254,9 @@ static void check_state(void)
 	const struct net_rules *rules = net.rules;
 	struct net_state view;
 
-	MUST(state->pairs >= 1 && state->pairs <= PAIRS && receivers == state->pairs);
+	MUST(state->pairs >= 1 && state->pairs <= PAIRS);
+	MUST(state->receivers >= 1 && state->receivers <= PAIRS && receivers == state->receivers);
+	check_steering(state);
 	MUST(state->unicast_cnt <= NET_MAC_TABLE_MAX && state->multicast_cnt <= NET_MAC_TABLE_MAX);
 	MUST(!(state->guest_offloads & ~(net.device.acked & net_offload_bits())));
 	MUST(!(state->mac[0] & 1));
@@ -250,12 +282,15 @@ static void one_command(struct input *in)
 		for (unsigned i = 0; i < chain.slot.out_cnt; i++)
 			memset(chain.entries[i].iov_base, 0xff, chain.entries[i].iov_len);
 		command->ack = net_control_execute(&net, &rules);
+		net_receivers_update(&net);
 		MUST(command->ack == NET_OK || command->ack == NET_ERR);
 		MUST(command->result_bytes <= sizeof(command->result));
 		if (command->ack == NET_ERR) {
 			MUST(!rules && !command->result_bytes);
 			MUST(!memcmp(&before, &net.control->state, sizeof(before)));
 		}
+		if (command->data[0] == NET_CLASS_MQ && command->ack == NET_OK)
+			net_receivers_update(&net);
 		if (rules)
 			MUST(!net_rules_update(&net, NULL));
 		net_command_answer(command, &chain.slot);

@@ -387,6 +387,9 @@ void net_queue_changed(struct device *device, unsigned idx)
 		control_queue_changed(net, idx);
 	else if (kind != NET_QUEUE_NONE)
 		data_queue_changed(net, idx);
+	/* Lost on its way from worker to worker. */
+	if (kind == NET_QUEUE_RX && !device_queue_running(device, idx))
+		netport_queue_gone(net->port, idx / 2);
 	net_receivers_update(net);
 }
 
@@ -471,7 +474,9 @@ void net_device_state(const struct device *device, struct net_state *state)
 	const struct net_driver_state *driver = &control->state;
 
 	*state = (struct net_state){
-		.pairs = control->runs ? driver->pairs : enabled_pairs(net),
+		.pairs = !control->runs                      ? enabled_pairs(net)
+			 : driver->pairs > driver->receivers ? driver->pairs
+							     : driver->receivers,
 		.mtu = net_mtu(net),
 		.link_up = control->link_up,
 		.promisc = driver->promisc,

@@ -72,8 +72,7 @@ static bool has(const struct net_device *net, unsigned feature)
 
 /*
  * Key length and key, with which both commands end. Hashes of some type cannot be without a key.
- * What follows is ignored: Linux since 6.15 sends a byte of padding behind the key of RSS_CONFIG,
- * and does without RSS altogether when that is refused.
+ * Linux (7.2) sends its struct as the compiler pads it: a byte more than the standard has.
  */
 static bool take_key(struct reader *reader, struct net_hashing *hashing)
 {
@@ -81,7 +80,7 @@ static bool take_key(struct reader *reader, struct net_hashing *hashing)
 
 	hashing->key_bytes = take_u8(reader);
 	key = take(reader, hashing->key_bytes);
-	if (reader->is_short || hashing->key_bytes > sizeof(hashing->key) ||
+	if (reader->is_short || reader->bytes > 1 || hashing->key_bytes > sizeof(hashing->key) ||
 	    (hashing->types && !hashing->key_bytes))
 		return false;
 	memcpy(hashing->key, key, hashing->key_bytes);

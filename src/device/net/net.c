@@ -107,16 +107,47 @@ static void take_rules(struct net_queue *queue)
 	queue->rules = load_acquire(&queue->net->rules);
 }
 
+/* Where the coalescer finds what a receive queue's guest sends. */
+static const uint64_t *sent_counter(const struct net_queue *queue)
+{
+	const unsigned idx = queue->queue.idx + 1;
+	const struct device *device = queue->queue.device;
+	struct device_queue *pair = idx < device->queue_max ? device_queue_get(device, idx) : NULL;
+
+	/* It stays where it is as long as the device. */
+	return pair ? &net_of_queue(pair)->stats.tx_frames : NULL;
+}
+
+static void set_port(struct net_queue *queue)
+{
+	if (queue->kind == NET_QUEUE_RX)
+		queue->port = (struct virtqueue_port){
+			.frames = &queue->stats.rx_frames,
+			.bytes = &queue->stats.rx_bytes,
+			.sent = sent_counter(queue),
+			.receive = true,
+		};
+	else
+		queue->port = (struct virtqueue_port){
+			.frames = &virtqueue_stats(queue->queue.vq)->completed,
+			.bytes = &queue->stats.tx_bytes,
+		};
+}
+
 /* What the driver said of this queue goes over what the host says. */
 static struct coalesce_config coalesce_of(const struct net_queue *queue)
 {
+	struct coalesce_config config = queue->coalesce_host;
 	const struct net_coalesce *guest;
 
-	if (queue->kind != NET_QUEUE_RX && queue->kind != NET_QUEUE_TX)
-		return queue->coalesce_host;
+	if (queue->kind != NET_QUEUE_RX && queue->kind != NET_QUEUE_TX) {
+		/* One command at a time: there is nothing to wait for. */
+		config.mode = COALESCE_OFF;
+		return config;
+	}
 	guest = &queue->rules->coalesce[queue->queue.idx];
 	if (!guest->given)
-		return queue->coalesce_host;
+		return config;
 	return (struct coalesce_config){
 		.mode = COALESCE_STATIC,
 		.packets = guest->packets,
@@ -125,18 +156,18 @@ static struct coalesce_config coalesce_of(const struct net_queue *queue)
 	};
 }
 
-/* True: it changed. What stays as it is keeps what it has learnt, and holds what it holds. */
-static bool update_coalesce(struct net_queue *queue)
+void net_queue_coalesce(struct net_queue *queue)
 {
 	const struct coalesce_config config = coalesce_of(queue);
 	struct coalesce_view now;
 
+	set_port(queue);
 	virtqueue_coalesce_view(queue->queue.vq, &now);
+	/* What stays as it is keeps what it has learnt, and holds what it holds. */
 	if (config.mode == now.config.mode && config.packets == now.config.packets &&
 	    config.usecs == now.config.usecs && config.by_guest == now.config.by_guest)
-		return false;
+		return;
 	virtqueue_set_coalesce(queue->queue.vq, &config);
-	return true;
 }
 
 static void queue_coalesce_on_worker(struct device_queue *base, const struct coalesce_config *host)
@@ -144,7 +175,7 @@ static void queue_coalesce_on_worker(struct device_queue *base, const struct coa
 	struct net_queue *queue = net_of_queue(base);
 
 	queue->coalesce_host = *host;
-	(void)update_coalesce(queue);
+	net_queue_coalesce(queue);
 }
 
 static void queue_told_on_worker(struct device_queue *base)
@@ -152,11 +183,12 @@ static void queue_told_on_worker(struct device_queue *base)
 	struct net_queue *queue = net_of_queue(base);
 
 	take_rules(queue);
+	net_queue_coalesce(queue);
+	/* VIRTIO 1.3, 5.1.6.5: a call that was held is looked at by the bounds of now. */
+	if (virtqueue_held_until_ns(base->vq))
+		worker_poller_wake(&base->poller);
 	if (queue->kind == NET_QUEUE_RX)
 		net_rx_told(queue);
-	/* VIRTIO 1.3, 5.1.6.5: what was held is looked at again, by what holds now. */
-	if (update_coalesce(queue))
-		worker_poller_wake(&base->poller);
 }
 
 static int queue_open_on_worker(struct device_queue *base, struct worker *worker, struct err *err)
@@ -189,6 +221,8 @@ static void queue_enable_on_worker(struct device_queue *base, bool enabled)
 
 	if (queue->enabled == enabled)
 		return;
+	/* By now its pair is there. */
+	set_port(queue);
 	if (queue->kind != NET_QUEUE_RX)
 		queue->enabled = enabled;
 	else if (enabled)
@@ -269,7 +303,10 @@ static unsigned queue_adopt(struct device_queue *base, struct device_remainder *
 		virtqueue_complete(base->vq, base->pool, slots, cnt);
 		total += cnt;
 	}
-	device_queue_notify(base, total, now_ns);
+	/* They have waited long enough. */
+	(void)now_ns;
+	if (total)
+		virtqueue_notify(base->vq);
 	return total;
 }
 

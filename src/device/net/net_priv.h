@@ -201,12 +201,15 @@ struct net_queue {                 /* NOLINT(clang-analyzer-optin.performance.Pa
 	enum net_queue_kind kind; /* owner; as of the start */
 	const struct net_rules *rules;
 	bool enabled; /* owner: SET_VRING_ENABLE; see net_queue_enable_on_worker() */
-	/* owner: what holds while the driver says nothing */
-	struct coalesce_config coalesce_host;
 	struct exchange *exchange;
+	struct coalesce_config coalesce_host; /* owner: what the host wants; rules go over it */
+	struct virtqueue_port port;           /* owner: rx, tx */
 
 	/* tx */
 	struct net_tx *tx; /* tx.c */
+	/* Frames that are out from workers which the queue has left: they go first. */
+	unsigned left_out;
+	uint64_t left_until_ns; /* owner: not waited for any longer */
 
 	/* rx */
 	struct netport_queue receiver;
@@ -289,6 +292,9 @@ void net_egress_begin(struct net_egress *egress, const struct frame *frame,
 bool net_egress_next(struct net_egress *egress);
 /* The frame is somewhere else from now on: the same bytes, head_bytes as it was. */
 void net_egress_moved(struct net_egress *egress, const struct frame *frame);
+
+/* net.c; owner worker. Coalescing as rules and host say. */
+void net_queue_coalesce(struct net_queue *queue);
 
 /* tx.c, rx.c, control.c: per kind; owner worker. Called by net.c. */
 unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns);

@@ -437,7 +437,7 @@ static void signal_driver(struct net_queue *queue, uint64_t now_ns)
 	struct net_rx *rx = queue->rx;
 
 	rx_publish(queue);
-	device_queue_notify(&queue->queue, rx->given_back, now_ns);
+	device_queue_notify_port(&queue->queue, rx->given_back, &queue->port, now_ns);
 	rx->given_back = 0;
 }
 
@@ -451,10 +451,16 @@ static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
 		worker_poller_wake(&queue->queue.poller);
 }
 
+static bool rx_waits(struct netport_queue *receiver)
+{
+	return container_of(receiver, struct net_queue, receiver)->rx->wait_cnt > 0;
+}
+
 const struct netport_ops net_rx_ops = {
 	.kind = "port",
 	.deliver = rx_deliver,
 	.flush = rx_flush,
+	.waits = rx_waits,
 };
 
 /* ---- the queue's own turns ---- */
@@ -470,6 +476,7 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
 	signal_driver(queue, now_ns);
+	device_queue_stay_polled(&queue->queue, now_ns);
 	return work;
 }
 
@@ -524,7 +531,7 @@ void net_rx_enable(struct net_queue *queue)
 void net_rx_disable(struct net_queue *queue, bool keep)
 {
 	if (queue->enabled)
-		netport_queue_close(&queue->receiver);
+		netport_queue_close(&queue->receiver, keep);
 	queue->enabled = false;
 	net_rx_unfetch(queue);
 	if (keep)

@@ -190,7 +190,8 @@ static void open_device(struct net_rig *rig, struct net_guest *guest)
 		fail_msg("%s", err.text);
 	if (device_set_features(guest->device,
 				device_features(guest->device) & ~want->features_off &
-					~(want->control ? 0 : BIT(NET_F_CTRL_VQ)),
+					~(want->control ? 0 : BIT(NET_F_CTRL_VQ)) &
+					~(want->hash ? 0 : BIT(NET_F_HASH_REPORT)),
 				&err))
 		fail_msg("%s", err.text);
 }
