@@ -31,7 +31,7 @@ static uint64_t target_frames(const struct coalesce_port_state *state)
 	const uint64_t square = state->rate * (2ull * COALESCE_CALL_COST_NS / NS_PER_US) *
 				(FRACTION * FRACTION / 64) / (NS_PER_S / NS_PER_US / 64);
 
-	return root(square) * coalesce_level_eighths[state->search.level] / 8;
+	return root(square) * coalesce_level_eighths(state->search.level) / 8;
 }
 
 /* A hold's longest, by the bounds: what comes in batches waits for the next one, too. */

@@ -7,9 +7,14 @@
 #include <stdbool.h>
 
 /* Below that the law's target is not for sale: a tenth of the calls is what is promised. */
-const uint8_t coalesce_level_eighths[COALESCE_LEVEL_CNT] = {6, 8, 12, 16, 24};
+static const uint8_t eighths[COALESCE_LEVEL_MAX - COALESCE_LEVEL_MIN + 1] = {6, 8, 12, 16, 24};
 
 #define TIRED_STEPS 10
+
+uint32_t coalesce_level_eighths(int level)
+{
+	return eighths[level - COALESCE_LEVEL_MIN];
+}
 
 /* Is a more than a tenth above b? */
 static bool well_above(uint64_t a, uint64_t b)
@@ -35,9 +40,9 @@ static bool step_to(struct coalesce_search *search)
 {
 	const int level = search->level + search->step;
 
-	if (level < 0 || level >= COALESCE_LEVEL_CNT)
+	if (level < COALESCE_LEVEL_MIN || level > COALESCE_LEVEL_MAX)
 		return false;
-	search->level = (uint8_t)level;
+	search->level = (int8_t)level;
 	search->steps++;
 	return true;
 }
@@ -50,7 +55,7 @@ static void park(struct coalesce_search *search)
 /* Goes back to where it was better, and from there the other way, once. */
 static void turn(struct coalesce_search *search)
 {
-	search->level = (uint8_t)(search->level - search->step);
+	search->level = (int8_t)(search->level - search->step);
 	search->step = (int8_t)-search->step;
 	search->turns++;
 	/* The other side of the best was tried when it came from there. */
@@ -64,7 +69,7 @@ static void begin(struct coalesce_search *search, const struct coalesce_sample *
 	search->parked = false;
 	search->steps = 0;
 	search->turns = 0;
-	search->step = search->level + 1 < COALESCE_LEVEL_CNT ? 1 : -1;
+	search->step = search->level < COALESCE_LEVEL_MAX ? 1 : -1;
 	step_to(search);
 }
 

@@ -11,10 +11,12 @@
 
 #include <stdint.h>
 
-/* Levels are factors of what the square-root law says, in eighths; the second is the law's own. */
-#define COALESCE_LEVEL_CNT 5
-#define COALESCE_LEVEL_START 1
-extern const uint8_t coalesce_level_eighths[COALESCE_LEVEL_CNT];
+/* Levels are factors of what the square-root law says; 0 is the law's own. */
+#define COALESCE_LEVEL_MIN (-1)
+#define COALESCE_LEVEL_MAX 3
+
+/* The factor, in eighths. */
+uint32_t coalesce_level_eighths(int level);
 
 /* What a level was like for a while. */
 struct coalesce_sample {
@@ -23,9 +25,9 @@ struct coalesce_sample {
 	uint64_t cost_ns; /* of a frame: its share of the calls' cost, and its wait */
 };
 
-/* All zero but level = COALESCE_LEVEL_START, at the start. */
+/* All zero at the start. */
 struct coalesce_search {
-	uint8_t level;
+	int8_t level;
 	int8_t step;   /* where it is going; 0: not begun */
 	uint8_t steps; /* since it began */
 	uint8_t turns; /* of these, back again */

@@ -204,18 +204,26 @@ def received(step, host):
 
 
 def coalesce_obeyed(step, host, work):
-    """The same datagrams at one call each at most, and then with calls that may wait."""
+    """The same datagrams at one call each at most, and then with calls that may wait.
+
+    A worker that polls calls before it sleeps; one that never polls sleeps until the call is due.
+    What the host says meanwhile of its own coalescing changes nothing.
+    """
     host.serve(work / "iperf3-coalesce.log")
+    step.server.set_port(NIC, poll="never", coalesce={"mode": "off"})
     try:
         step.guest.run("/tools/ethtool -C net0 rx-usecs 0 rx-frames 1")
         step.wait_coalescing(0, 1, 0)
         each = received(step, host)
-        step.guest.run("/tools/ethtool -C net0 rx-usecs 5000 rx-frames 16")
-        step.wait_coalescing(0, 16, 5000)
+        step.guest.run("/tools/ethtool -C net0 rx-usecs 10000 rx-frames 48")
+        step.wait_coalescing(0, 48, 10000)
         fewer = received(step, host)
     finally:
         host.stop()
-    print(f"  each: {each}; 16 frames or 5 ms: {fewer}")
+        step.server.set_port(NIC, poll="adaptive", coalesce={"mode": "adaptive"})
+    print(f"  each: {each}; 48 frames or 10 ms: {fewer}")
+    if step.coalescing(0) != ("guest", "static", 48, 10000):
+        raise RigError(f"queue 0 has {step.coalescing(0)}")
     if each["held"]:
         raise RigError(f"calls were held that the guest wants at once: {each}")
     if not fewer["held"] or not fewer["by_setting"]:
