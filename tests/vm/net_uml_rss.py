@@ -103,9 +103,10 @@ class Rss:
 
     def types(self):
         """The driver says which only while it wants hashes at all; off is no type."""
-        self.ethtool("-K net0 rxhash off")
-        self.must_be("rxhash off", lambda state: not state["types"])
-        self.ethtool("-K net0 rxhash on")
+        for words in ("on", "off", "on"):
+            self.ethtool(f"-K net0 rxhash {words}")
+            self.must_be(f"rxhash {words}",
+                         lambda state, on=words == "on": bool(state["types"]) == on)
         every = {"ipv4", "tcpv4", "udpv4", "ipv6", "tcpv6", "udpv6"}
         for words, there in (("udp4 sd", every - {"udpv4"}), ("tcp4 sd", every - {"udpv4", "tcpv4"}),
                              ("udp6 sd", every - {"udpv4", "tcpv4", "udpv6"}),

@@ -11,7 +11,7 @@ from rig.errors import RigError
 
 PORT = 6001
 PROGRAM = "/tools/traffic"
-SINK_SECONDS = 60
+SINK_SECONDS = 20
 
 
 def _report(text, what):
