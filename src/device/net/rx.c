@@ -39,9 +39,10 @@ static COLD void give_back_empty(struct net_queue *queue, struct vq_slot *const 
 }
 
 /* Is it a buffer, and one that a header fits into? */
-static ALWAYS_INLINE bool usable(const struct vq_slot *slot)
+static ALWAYS_INLINE bool usable(const struct vq_slot *slot, const struct net_rules *rules)
 {
-	return slot->error == CHAIN_OK && slot->out_cnt == 0 && slot->in_bytes > NET_HEADER_BYTES;
+	return slot->error == CHAIN_OK && slot->out_cnt == 0 &&
+	       slot->in_bytes > rules->header_bytes;
 }
 
 /*
@@ -64,7 +65,7 @@ static NOINLINE bool fetch_buffers(struct net_queue *queue, unsigned want)
 		want = RX_STASH_MAX - rx->stash_cnt;
 	cnt = virtqueue_fetch(base->vq, base->pool, slots, want);
 	for (unsigned i = 0; i < cnt; i++) {
-		if (likely(usable(slots[i]))) {
+		if (likely(usable(slots[i], queue->rules))) {
 			rx->stash[rx->stash_cnt++] = slots[i];
 		} else if (rx->stash_cnt == 0) {
 			give_back_empty(queue, &slots[i], 1);
@@ -266,7 +267,12 @@ static void write_output(struct net_queue *queue, struct net_egress *egress, uns
 	rx->stash[0]->used_bytes = 0;
 	iov_cursor_init(&writer.cursor, rx->stash[0]->iov, rx->stash[0]->in_cnt);
 	egress->header.num_buffers = le16_of((uint16_t)slot_cnt);
-	write_bytes(&writer, &egress->header, queue->rules->header_bytes);
+	if (likely(!queue->rules->hash_report)) {
+		write_bytes(&writer, &egress->header, queue->rules->header_bytes);
+	} else {
+		write_bytes(&writer, &egress->header, sizeof(egress->header));
+		write_bytes(&writer, &egress->hash, sizeof(egress->hash));
+	}
 	write_bytes(&writer, egress->head, egress->head_bytes);
 	write_bytes(&writer, payload->rest, from_rest);
 	payload->rest += from_rest;
