@@ -146,7 +146,7 @@ static NOINLINE void burst_give_joined(struct burst *burst, unsigned at)
 		cnt += run->cnt;
 		run->to = NULL;
 	}
-	netport_give(to, burst->exchange, group, cnt, burst->now_ns);
+	netport_give(to, burst->exchange, group, cnt, true, burst->now_ns);
 }
 
 static inline void burst_give(struct burst *burst)
@@ -154,7 +154,7 @@ static inline void burst_give(struct burst *burst)
 	const struct run *run = &burst->runs[0];
 
 	if (likely(burst->run_cnt == 1)) {
-		netport_give(run->to, burst->exchange, &burst->frames[run->first], run->cnt,
+		netport_give(run->to, burst->exchange, &burst->frames[run->first], run->cnt, true,
 			     burst->now_ns);
 	} else {
 		for (unsigned i = 0; i < burst->run_cnt; i++) {
@@ -199,7 +199,7 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 
 		if (to == from || !netport_vlans_carry(&to->vlans, frame->vlan))
 			continue;
-		netport_give(to, burst->exchange, &frame, 1, burst->now_ns);
+		netport_give(to, burst->exchange, &frame, 1, false, burst->now_ns);
 		cnt++;
 	}
 	if (cnt > 0)
@@ -247,7 +247,7 @@ static void replica_learn(struct netport_replica *from, struct exchange *exchang
 			netswitch_learnt(sw, exchange->worker);
 			entry->told_ns = 0;
 			if (load_acquire(&from->port->unsettled) == 0 &&
-			    exchange_tell(exchange, from->id, key))
+			    exchange_tell(exchange, RING_LEARN, from->id, key))
 				entry->told_ns = now_ns;
 		}
 		if (entry->told_ns > 0)
@@ -360,6 +360,7 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 
 	frame->exchange = burst->exchange;
 	frame->hashed = false;
+	frame->rss_generation = 0;
 	if (!burst_admit(burst, frame, ether))
 		return;
 	key = fdb_key(source, frame->vlan);
@@ -403,6 +404,7 @@ static ALWAYS_INLINE unsigned burst_same(struct burst *burst, unsigned at, unsig
 		frame->vlan = vlan;
 		frame->tagged = tagged;
 		frame->hashed = false;
+		frame->rss_generation = 0;
 		if (++i == cnt)
 			break;
 		frame = burst->frames[i];
@@ -421,7 +423,6 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 	uint64_t bytes = 0;
 	unsigned same;
 
-	(void)queue_idx;
 	CHECK(from->joined && cnt <= NETPORT_BURST);
 	burst.from = from;
 	burst.exchange = exchange;
@@ -444,6 +445,8 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 		}
 	}
 	burst_give(&burst);
+	if (unlikely(from->steer) && from->steer->flows)
+		steer_learn(from, exchange, queue_idx, frames, cnt, now_ns);
 	if (unlikely(from->capture))
 		capture_in_end(from->capture);
 	stat_add(&from->stats.in_frames, cnt);

@@ -30,6 +30,11 @@ void netport_set_receivers(struct netport *port, unsigned cnt)
 	net_rig_switch.receivers = cnt;
 }
 
+void netport_queue_gone(struct netport *port, unsigned idx)
+{
+	(void)port, (void)idx;
+}
+
 void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
 		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
