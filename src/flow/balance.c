@@ -32,7 +32,8 @@
 #define LOAD_LIMIT (1ull << 50)
 #define STEP_CNT_MAX 4096u
 #define DEAL_DEPTH 20u
-#define DEAL_BUDGET 50000u
+/* Queues looked at: a millisecond or two. */
+#define DEAL_BUDGET 250000u
 
 struct plan {
 	const uint64_t *load;
@@ -286,7 +287,7 @@ static NOINLINE void deal_out(struct plan *plan)
 	struct deal deal = {
 		.plan = plan,
 		.depth = plan->bucket_cnt < DEAL_DEPTH ? plan->bucket_cnt : DEAL_DEPTH,
-		.budget = DEAL_BUDGET,
+		.budget = DEAL_BUDGET / plan->queue_cnt,
 		.highest = UINT64_MAX,
 	};
 
