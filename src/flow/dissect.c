@@ -10,8 +10,6 @@
 
 #define ETHER_TYPE_QINQ_OLD 0x9100
 #define TAG_CNT_MAX 2u
-/* More than any stack sends; they would fill the head anyway. */
-#define IPV6_EXTENSION_CNT_MAX 8u
 
 static ALWAYS_INLINE bool is_tag(uint16_t ether_type)
 {
@@ -70,13 +68,6 @@ static ALWAYS_INLINE void dissect_ipv4(const uint8_t *head, unsigned at, unsigne
 	dissect_l4(head, at + header_bytes, end, out);
 }
 
-static bool is_extension(uint8_t proto)
-{
-	return proto == IP_PROTO_HOP_BY_HOP || proto == IP_PROTO_ROUTING ||
-	       proto == IP_PROTO_FRAGMENT || proto == IP_PROTO_AUTHENTICATION ||
-	       proto == IP_PROTO_DESTINATION;
-}
-
 /*
  * Skips extension headers from *at on. False: what follows IP is not to be found here; ip_proto is
  * then the header that is cut off, or one too many, or what there is a fragment of.
@@ -84,7 +75,7 @@ static bool is_extension(uint8_t proto)
 static NOINLINE bool skip_extensions(const uint8_t *head, unsigned *at, unsigned end,
 				     struct dissection *out)
 {
-	for (unsigned i = 0; is_extension(out->ip_proto); i++) {
+	for (unsigned i = 0; ipv6_is_extension(out->ip_proto); i++) {
 		const uint8_t *extension = head + *at;
 		unsigned bytes;
 
@@ -121,7 +112,7 @@ static ALWAYS_INLINE void dissect_ipv6(const uint8_t *head, unsigned at, unsigne
 	if (at + total_bytes < end)
 		end = at + total_bytes;
 	next = at + IPV6_HEADER_BYTES;
-	if (unlikely(is_extension(out->ip_proto)) && !skip_extensions(head, &next, end, out))
+	if (unlikely(ipv6_is_extension(out->ip_proto)) && !skip_extensions(head, &next, end, out))
 		return;
 	dissect_l4(head, next, end, out);
 }

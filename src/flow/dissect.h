@@ -54,6 +54,15 @@ struct dissection {
 void dissect(const uint8_t *head, unsigned head_bytes, struct dissection *out);
 
 /*
+ * The frame that a VXLAN datagram carries (RFC 7348: UDP port 4789, the VNI is valid), with or
+ * without tags of its own: returns where in head it begins and fills *inner, whose offsets count
+ * from there. 0, and *inner undefined: head is something else, a fragment, or ends before the
+ * carried frame's Ethernet header does. outer is dissect()'s of head.
+ */
+unsigned dissect_inner(const uint8_t *head, unsigned head_bytes, const struct dissection *outer,
+		       struct dissection *inner);
+
+/*
  * A hash of the flow: addresses and ports, or addresses alone, or the MAC addresses of what is not
  * IP. The same for both directions of a flow. Cheap and without a key: for spreading, not for
  * what an attacker must not predict.

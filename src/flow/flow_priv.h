@@ -6,6 +6,7 @@
 #ifndef PARIO_FLOW_FLOW_PRIV_H
 #define PARIO_FLOW_FLOW_PRIV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,6 +30,8 @@
 #define IPV6_ADDRESS_BYTES 16u
 #define IPV6_EXTENSION_BYTES_MIN 8u
 #define IPV6_FRAGMENT_BYTES 8u
+/* More than any stack sends; they would fill the head anyway. */
+#define IPV6_EXTENSION_CNT_MAX 8u
 
 #define TCP_HEADER_BYTES_MIN 20u
 #define TCP_SEQUENCE 4
@@ -88,6 +91,13 @@ static inline uint64_t raw64_get(const uint8_t *p)
 
 	memcpy(&v, p, sizeof(v));
 	return v;
+}
+
+static inline bool ipv6_is_extension(uint8_t proto)
+{
+	return proto == IP_PROTO_HOP_BY_HOP || proto == IP_PROTO_ROUTING ||
+	       proto == IP_PROTO_FRAGMENT || proto == IP_PROTO_AUTHENTICATION ||
+	       proto == IP_PROTO_DESTINATION;
 }
 
 /* Length of the IPv6 extension header of that kind whose second byte is `length`. */

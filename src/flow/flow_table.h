@@ -30,7 +30,7 @@ bool flow_table_learn(struct flow_table *table, uint32_t hash, unsigned queue, u
 void flow_table_told(struct flow_table *table, uint32_t hash, unsigned queue, uint64_t now_ns);
 /* Its queue, or FLOW_TABLE_NONE: not known, or too old. */
 int flow_table_find(struct flow_table *table, uint32_t hash, uint64_t now_ns);
-/* Any thread; approximate. */
-unsigned flow_table_count(const struct flow_table *table);
+/* Any thread; approximate. Flows that are known and not too old. */
+unsigned flow_table_count(const struct flow_table *table, uint64_t now_ns);
 
 #endif

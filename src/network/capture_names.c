@@ -19,6 +19,7 @@ const char *netport_drop_name(enum netport_drop drop)
 		[NETPORT_DROP_NO_PORT] = "no other port",
 		[NETPORT_DROP_NO_QUEUE] = "receiver has no running queue",
 		[NETPORT_DROP_INBOX_FULL] = "receiver's worker is behind",
+		[NETPORT_DROP_HELD] = "waited too long for a move of its queue",
 		[NETPORT_DROP_EGRESS_VLAN] = "vlan that the receiver does not carry",
 		[NETPORT_DROP_NO_BUFFER] = "no receive buffers",
 		[NETPORT_DROP_SMALL_BUFFER] = "receive buffers are too small",

@@ -39,10 +39,8 @@ COLD void netport_show_drop(struct netport *port, struct exchange *exchange,
 		capture_drop(capture, frame, CAPTURE_OUT, why, worker_now_ns(exchange->worker));
 }
 
-/* Of no use to the port: cnt frames are dropped. */
-static COLD void replica_drop_out(struct netport_replica *to, uint64_t *counter,
-				  enum netport_drop why, struct frame *const *frames, unsigned cnt,
-				  uint64_t now_ns)
+COLD void netport_drop_out(struct netport_replica *to, uint64_t *counter, enum netport_drop why,
+			   struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
 	stat_add(counter, cnt);
 	for (unsigned i = 0; i < cnt && to->capture; i++)
@@ -51,131 +49,87 @@ static COLD void replica_drop_out(struct netport_replica *to, uint64_t *counter,
 
 /* To another worker. */
 static void give_away(struct netport_replica *to, struct exchange *exchange, unsigned owner,
-		      unsigned queue_idx, struct frame *const *frames, unsigned cnt,
+		      unsigned queue_idx, struct frame *const *frames, unsigned cnt, bool again,
 		      uint64_t now_ns)
 {
-	unsigned pushed;
+	const unsigned pushed =
+		exchange_push(exchange, owner, to->id, queue_idx, RING_FRAME, frames, cnt);
 
-	if (unlikely(owner == NETPORT_OWNER_NONE)) {
-		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
-				 now_ns);
-		return;
+	if (likely(!again)) {
+		replica_count_out(to, frames, pushed);
+		if (unlikely(to->capture))
+			capture_out(to->capture, frames, pushed, now_ns);
 	}
-	pushed = exchange_push(exchange, owner, to->id, queue_idx, RING_FRAME, frames, cnt);
-	replica_count_out(to, frames, pushed);
-	if (unlikely(to->capture))
-		capture_out(to->capture, frames, pushed, now_ns);
 	if (unlikely(pushed < cnt))
-		replica_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL,
+		netport_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL,
 				 frames + pushed, cnt - pushed, now_ns);
 }
 
-static inline void give_queue(struct netport_replica *to, struct exchange *exchange,
-			      unsigned queue_idx, struct frame *const *frames, unsigned cnt,
-			      uint64_t now_ns)
+static inline void give_here(struct netport_replica *to, struct exchange *exchange,
+			     struct netport_queue *queue, struct frame *const *frames, unsigned cnt,
+			     bool again, uint64_t now_ns)
 {
-	const unsigned owner = load_relaxed(&to->port->owners[queue_idx]);
-	struct netport_queue *queue = to->queues[queue_idx];
 	uint64_t bytes = 0;
 
-	if (unlikely(!queue) || owner != exchange->idx) {
-		give_away(to, exchange, owner == exchange->idx ? NETPORT_OWNER_NONE : owner,
-			  queue_idx, frames, cnt, now_ns);
-		return;
-	}
 	for (unsigned i = 0; i < cnt; i++) {
 		frames[i]->refs++;
 		bytes += frames[i]->bytes;
 	}
-	stat_add(&to->stats.out_frames, cnt);
-	stat_add(&to->stats.out_bytes, bytes);
-	if (unlikely(to->capture))
-		capture_out(to->capture, frames, cnt, now_ns);
+	if (likely(!again)) {
+		stat_add(&to->stats.out_frames, cnt);
+		stat_add(&to->stats.out_bytes, bytes);
+		if (unlikely(to->capture))
+			capture_out(to->capture, frames, cnt, now_ns);
+	}
 	queue_deliver(queue, exchange, frames, cnt, now_ns);
 }
 
-static unsigned nth_bit(uint64_t mask, unsigned n)
+static ALWAYS_INLINE void give_queue(struct netport_replica *to, struct exchange *exchange,
+				     unsigned queue_idx, struct frame *const *frames, unsigned cnt,
+				     bool again, uint64_t now_ns)
 {
-	for (; n > 0; n--)
-		mask &= mask - 1;
-	return (unsigned)__builtin_ctzll(mask);
-}
+	struct netport_queue *queue = to->direct[queue_idx];
+	uint32_t owner;
 
-static uint32_t frame_hash(struct frame *frame)
-{
-	const struct dissection *d;
-
-	if (!frame->hashed) {
-		d = frame_dissect(frame);
-		frame->hash = dissect_flow_hash(frame->head, frame->head_bytes, d);
-		frame->hashed = true;
+	if (likely(queue)) {
+		give_here(to, exchange, queue, frames, cnt, again, now_ns);
+		return;
 	}
-	return frame->hash;
-}
-
-/* By flow, each queue once, frames of one in their order. */
-static NOINLINE void give_spread(struct netport_replica *to, struct exchange *exchange,
-				 uint64_t usable, struct frame *const *frames, unsigned cnt,
-				 uint64_t now_ns)
-{
-	const unsigned queue_cnt = (unsigned)__builtin_popcountll(usable);
-	uint8_t queues[NETPORT_BURST];
-	struct frame *group[NETPORT_BURST];
-	uint64_t left = 0;
-
-	for (unsigned i = 0; i < cnt; i++) {
-		const uint64_t hash = frame_hash(frames[i]);
-
-		queues[i] = (uint8_t)nth_bit(usable, (unsigned)(hash * queue_cnt >> 32));
-		left |= 1ull << queues[i];
-	}
-	for (; left; left &= left - 1) {
-		const unsigned queue_idx = (unsigned)__builtin_ctzll(left);
-		unsigned group_cnt = 0;
-
-		for (unsigned i = 0; i < cnt; i++) {
-			if (queues[i] == queue_idx)
-				group[group_cnt++] = frames[i];
+	owner = load_relaxed(&to->port->owners[queue_idx]);
+	if (unlikely(owner != to->via[queue_idx])) {
+		if (!steer_settle_queue(to, exchange, queue_idx, frames, cnt, now_ns))
+			return;
+		queue = to->direct[queue_idx];
+		owner = to->via[queue_idx];
+		if (queue) {
+			give_here(to, exchange, queue, frames, cnt, again, now_ns);
+			return;
 		}
-		give_queue(to, exchange, queue_idx, group, group_cnt, now_ns);
 	}
+	give_away(to, exchange, NETPORT_OWNER(owner), queue_idx, frames, cnt, again, now_ns);
+}
+
+void netport_give_queue(struct netport_replica *to, struct exchange *exchange, unsigned queue_idx,
+			struct frame *const *frames, unsigned cnt, bool again, uint64_t now_ns)
+{
+	give_queue(to, exchange, queue_idx, frames, cnt, again, now_ns);
 }
 
 void netport_give(struct netport_replica *to, struct exchange *exchange,
-		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
+		  struct frame *const *frames, unsigned cnt, bool alone, uint64_t now_ns)
 {
 	const uint64_t usable = load_acquire(&to->port->open) & load_relaxed(&to->port->receivers);
+	unsigned queue_idx;
 
-	if (unlikely(usable == 0))
-		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
+	if (unlikely(usable == 0)) {
+		netport_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, frames, cnt,
 				 now_ns);
-	else if (likely((usable & (usable - 1)) == 0))
-		give_queue(to, exchange, (unsigned)__builtin_ctzll(usable), frames, cnt, now_ns);
-	else
-		give_spread(to, exchange, usable, frames, cnt, now_ns);
-}
-
-void netport_give_again(struct exchange *exchange, struct frame *frame, uint32_t port_id,
-			unsigned queue_idx, uint64_t now_ns)
-{
-	struct netport_replica *to = exchange_port(exchange, port_id);
-	struct netport_queue *queue;
-	unsigned owner;
-
-	if (!to)
-		return;
-	queue = to->queues[queue_idx];
-	owner = load_relaxed(&to->port->owners[queue_idx]);
-	if (queue) {
-		frame->refs++;
-		queue_deliver(queue, exchange, &frame, 1, now_ns);
-	} else if (owner == exchange->idx || owner == NETPORT_OWNER_NONE) {
-		replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE, &frame, 1,
-				 now_ns);
-	} else if (exchange_push(exchange, owner, port_id, queue_idx, RING_FRAME_AGAIN, &frame,
-				 1) == 0) {
-		replica_drop_out(to, &to->stats.drop_inbox_full, NETPORT_DROP_INBOX_FULL, &frame, 1,
-				 now_ns);
+	} else if (likely((usable & (usable - 1)) == 0)) {
+		queue_idx = (unsigned)__builtin_ctzll(usable);
+		if (likely(!to->steer) || steer_lone(to, exchange, queue_idx, frames, cnt, now_ns))
+			give_queue(to, exchange, queue_idx, frames, cnt, false, now_ns);
+	} else {
+		steer_give(to, exchange, usable, frames, cnt, alone, now_ns);
 	}
 }
 
@@ -184,16 +138,16 @@ static COLD void receive_elsewhere(struct exchange *exchange, struct netport_rep
 				   const struct ring_entry *entry, struct frame *const *frames,
 				   unsigned cnt, uint64_t now_ns)
 {
-	const unsigned owner = to ? load_relaxed(&to->port->owners[entry->queue_idx])
+	const uint32_t owner = to ? load_relaxed(&to->port->owners[entry->queue_idx])
 				  : NETPORT_OWNER_NONE;
 
 	for (unsigned i = 0; i < cnt; i++) {
-		if (entry->kind == RING_FRAME && owner != NETPORT_OWNER_NONE) {
+		if (NETPORT_OWNER(owner) != NETPORT_OWNER_NONE) {
 			exchange_bounce(exchange, frames[i], entry->port_id, entry->queue_idx);
 			continue;
 		}
 		if (to)
-			replica_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE,
+			netport_drop_out(to, &to->stats.drop_no_queue, NETPORT_DROP_NO_QUEUE,
 					 &frames[i], 1, now_ns);
 		exchange_put_away(exchange, frames[i]);
 	}

@@ -82,7 +82,7 @@ unsigned exchange_push(struct exchange *exchange, unsigned to, uint32_t port_id,
 	return cnt;
 }
 
-bool exchange_tell(struct exchange *exchange, uint32_t port_id, uint64_t key)
+bool exchange_tell(struct exchange *exchange, enum ring_kind kind, uint32_t port_id, uint64_t what)
 {
 	bool all = true;
 
@@ -95,18 +95,30 @@ bool exchange_tell(struct exchange *exchange, uint32_t port_id, uint64_t key)
 			all = false;
 			continue;
 		}
-		*ring_place(peer->out, peer->out_tail++) =
-			(struct ring_entry){.what = key, .port_id = port_id, .kind = RING_LEARN};
+		*ring_place(peer->out, peer->out_tail++) = (struct ring_entry){
+			.what = what, .port_id = port_id, .kind = (uint16_t)kind};
 		exchange_mark_dirty(exchange, peer);
 	}
 	return all;
 }
 
+bool exchange_push_fence(struct exchange *exchange, unsigned to, const struct ring_entry *fence)
+{
+	struct exchange_peer *peer = &exchange->peers[to];
+
+	if (peer->out_cnt == FABRIC_RING_ENTRIES || peer_inbox_room(peer, 1) == 0)
+		return false;
+	*ring_place(peer->out, peer->out_tail++) = *fence;
+	peer->out_cnt++;
+	exchange_mark_dirty(exchange, peer);
+	return true;
+}
+
 /* The return ring has room: its peer never has more with us than fit. */
 static void exchange_give_back(struct exchange *exchange, const struct ring_entry *entry,
-			       struct frame *frame)
+			       unsigned to)
 {
-	struct exchange_peer *peer = &exchange->peers[frame->exchange->idx];
+	struct exchange_peer *peer = &exchange->peers[to];
 
 	*ring_place(peer->out_returns, peer->out_returns_tail++) = *entry;
 	exchange_mark_dirty(exchange, peer);
@@ -119,7 +131,7 @@ void exchange_put_away(struct exchange *exchange, struct frame *frame)
 {
 	exchange_give_back(exchange,
 			   &(struct ring_entry){.what = (uintptr_t)frame, .kind = RING_RETURN},
-			   frame);
+			   frame->exchange->idx);
 }
 
 void exchange_bounce(struct exchange *exchange, struct frame *frame, uint32_t port_id,
@@ -130,7 +142,7 @@ void exchange_bounce(struct exchange *exchange, struct frame *frame, uint32_t po
 						.port_id = port_id,
 						.queue_idx = (uint16_t)queue_idx,
 						.kind = RING_BOUNCE},
-			   frame);
+			   frame->exchange->idx);
 }
 
 bool exchange_may_keep(struct exchange *exchange, const struct frame *frame)
@@ -230,10 +242,15 @@ static bool exchange_took_back(struct exchange *exchange, const struct ring_entr
 {
 	struct frame *frame = ring_frame(entry);
 
-	if (entry->kind == RING_BOUNCE) {
+	if (unlikely(entry->kind != RING_RETURN)) {
+		if (entry->kind != RING_BOUNCE) {
+			steer_fence_answered(exchange, entry->what, entry->kind == RING_FENCED,
+					     now_ns);
+			return false;
+		}
 		stat_inc(&exchange->stats.bounces);
 		/* With that reference still held, so that it is not given back from within. */
-		netport_give_again(exchange, frame, entry->port_id, entry->queue_idx, now_ns);
+		steer_bounced(exchange, frame, entry->port_id, entry->queue_idx, now_ns);
 	}
 	return --frame->refs == 0;
 }
@@ -285,6 +302,29 @@ static unsigned ring_gather(struct ring *ring, uint32_t from, unsigned cnt, stru
 	return n;
 }
 
+/* Anything but a frame. */
+static NOINLINE void exchange_take_message(struct exchange *exchange,
+					   const struct exchange_peer *peer,
+					   const struct ring_entry *entry, uint64_t now_ns)
+{
+	struct ring_entry answer = *entry;
+
+	switch (entry->kind) {
+	case RING_LEARN:
+		stat_inc(&exchange->stats.learns);
+		netport_learn_told(exchange, entry->port_id, entry->what, now_ns);
+		break;
+	case RING_FLOW:
+		steer_learn_told(exchange, entry->port_id, entry->what, now_ns);
+		break;
+	default:
+		/* Published with this burst's end, so after the queues have been flushed. */
+		answer.kind = steer_fence_passes(exchange, entry) ? RING_FENCED : RING_FENCE_WAIT;
+		exchange_give_back(exchange, &answer, peer->exchange->idx);
+		break;
+	}
+}
+
 static unsigned exchange_take_inbox(struct exchange *exchange, struct exchange_peer *peer,
 				    uint64_t now_ns)
 {
@@ -298,9 +338,8 @@ static unsigned exchange_take_inbox(struct exchange *exchange, struct exchange_p
 	for (unsigned i = 0; i < cnt; i += did) {
 		const struct ring_entry *entry = ring_place(ring, peer->in_head + i);
 
-		if (entry->kind == RING_LEARN) {
-			stat_inc(&exchange->stats.learns);
-			netport_learn_told(exchange, entry->port_id, entry->what, now_ns);
+		if (unlikely(entry->kind != RING_FRAME)) {
+			exchange_take_message(exchange, peer, entry, now_ns);
 			did = 1;
 			continue;
 		}
@@ -331,6 +370,8 @@ static unsigned exchange_poll(struct poller *poller, uint64_t now_ns)
 		did += exchange_take_returns(exchange, &exchange->peers[i], now_ns);
 		did += exchange_take_inbox(exchange, &exchange->peers[i], now_ns);
 	}
+	if (unlikely(exchange->moves.active))
+		did += steer_moves_step(exchange, now_ns);
 	exchange_end_burst(exchange, now_ns);
 	return did;
 }
@@ -358,8 +399,17 @@ static void exchange_cancel_sleep(struct poller *poller)
 	store_relaxed(&exchange_of_poller(poller)->sleeping, 0);
 }
 
+/* Whoever holds frames looks at the clock. */
+static uint64_t exchange_next_deadline(struct poller *poller)
+{
+	const struct exchange *exchange = exchange_of_poller(poller);
+
+	return exchange->moves.active ? worker_now_ns(exchange->worker) + STEER_RETRY_NS : 0;
+}
+
 const struct poller_ops exchange_poller_ops = {
 	.poll = exchange_poll,
 	.prepare_sleep = exchange_prepare_sleep,
 	.cancel_sleep = exchange_cancel_sleep,
+	.next_deadline = exchange_next_deadline,
 };

@@ -129,6 +129,7 @@ static struct exchange *exchange_new(struct fabric *fabric, unsigned idx, struct
 			   .mode = fabric->poll_mode,
 			   .poll_max_ns = fabric->poll_max_ns},
 	};
+	steer_moves_init(&exchange->moves);
 	if (exchange->wake_fd < 0 || !exchange->peers || !exchange->dirty_peers ||
 	    !exchange->ports) {
 		exchange_free(exchange);
@@ -228,9 +229,9 @@ int fabric_new(const struct fabric_options *options, struct evloop *control, str
 	struct fabric *fabric;
 
 	(void)control; /* workers know it */
-	if (options->worker_cnt == 0 || options->worker_cnt >= NETPORT_OWNER_NONE)
+	if (options->worker_cnt == 0 || options->worker_cnt >= NETPORT_OWNER_MOVING)
 		return err_set(err, EINVAL, "a network needs 1 to %u workers, not %u",
-			       NETPORT_OWNER_NONE - 1, options->worker_cnt);
+			       NETPORT_OWNER_MOVING - 1, options->worker_cnt);
 	fabric = calloc(1, sizeof(*fabric));
 	if (!fabric)
 		return err_set(err, ENOMEM, "no memory for the network");

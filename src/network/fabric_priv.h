@@ -8,20 +8,25 @@
 
 #include "network/fabric.h"
 #include "network/netport.h"
+#include "network/steer_priv.h"
 
 /* The number of a port: its place (low 16 bits) and the place's generation. */
 #define FABRIC_PORT_PLACE(id) ((id)&0xffffu)
 
 enum ring_kind {
 	RING_FRAME,       /* inbox: a frame for a queue */
-	RING_FRAME_AGAIN, /* the same, and not the first worker that it comes to */
 	RING_LEARN,       /* inbox: an address of the port */
+	RING_FLOW,        /* inbox: a flow of the port, and the queue that it sends it from */
+	RING_FENCE,       /* inbox: are the frames before it in the guest's ring? */
+	RING_FENCE_QUEUE, /* inbox: have those come back whose queue is not there any more? */
 	RING_RETURN,      /* return ring: a frame that nobody here needs any more */
 	RING_BOUNCE,      /* return ring: a frame whose queue is not here any more */
+	RING_FENCED,      /* return ring: to a fence: yes */
+	RING_FENCE_WAIT,  /* return ring: to a fence: not yet, ask again */
 };
 
 struct ring_entry {
-	uint64_t what; /* struct frame *, or the fdb's key of an address */
+	uint64_t what; /* struct frame *, the fdb's key of an address, a flow, a fence's number */
 	uint32_t port_id;
 	uint16_t queue_idx;
 	uint16_t kind; /* enum ring_kind */
@@ -46,7 +51,7 @@ struct exchange_peer {
 	uint32_t out_returns_tail;
 	uint32_t in_head;
 	uint32_t in_returns_head;
-	uint32_t out_cnt; /* frames that it has of us */
+	uint32_t out_cnt; /* frames and fences that it has of us */
 	uint32_t kept;    /* frames of it that receivers here keep */
 	bool dirty;       /* something is to be published */
 };
@@ -76,6 +81,7 @@ struct exchange {
 	struct netport_queue *dirty_queues;
 	struct exchange_port *ports; /* [FABRIC_PORTS_MAX] */
 	struct poller poller;
+	struct steer_moves moves;
 
 	struct exchange_stats stats CACHE_ALIGNED;
 };
@@ -118,8 +124,13 @@ static inline void exchange_mark_dirty(struct exchange *exchange, struct exchang
  */
 unsigned exchange_push(struct exchange *exchange, unsigned to, uint32_t port_id, unsigned queue_idx,
 		       enum ring_kind kind, struct frame *const *frames, unsigned cnt);
-/* Tells all others that an address is behind a port. False: not all of them have room for it. */
-bool exchange_tell(struct exchange *exchange, uint32_t port_id, uint64_t key);
+/*
+ * Tells all others that an address is behind a port (RING_LEARN), or that the port sends a flow
+ * from a queue (RING_FLOW). False: not all of them have room for it.
+ */
+bool exchange_tell(struct exchange *exchange, enum ring_kind kind, uint32_t port_id, uint64_t what);
+/* A fence behind all that was pushed for the queue. False: there is no room. */
+bool exchange_push_fence(struct exchange *exchange, unsigned to, const struct ring_entry *fence);
 /* A frame of another worker whose queue has moved on goes back, to be sent there. */
 void exchange_bounce(struct exchange *exchange, struct frame *frame, uint32_t port_id,
 		     unsigned queue_idx);

@@ -203,7 +203,7 @@ static void queue_stop_on_worker(struct worker *worker, struct worker_call *call
 	struct loop_queue *queue = container_of(call, struct loop_queue, stop);
 
 	(void)worker;
-	netport_queue_close(&queue->receiver);
+	netport_queue_close(&queue->receiver, false);
 	while (queue->head != queue->tail)
 		frame_pool_put(&queue->pool, queue->waiting[queue->head++ % FRAME_POOL_CNT]);
 	queue->stopping = true;

@@ -117,6 +117,7 @@ static void netport_leave_on_worker(struct exchange *exchange, void *arg)
 	struct netport *port = arg;
 	struct netport_replica *replica = netport_on(port, exchange);
 
+	steer_moves_drop(exchange, replica, worker_now_ns(exchange->worker));
 	list_remove(&replica->member);
 	replica_flush(replica);
 	replica->joined = false;
@@ -166,6 +167,7 @@ static void netport_destroy(struct netport *port)
 	free(port->join_round);
 	free(port->leave_round);
 	free(port->capture_round);
+	free(port->steering_round);
 	free(port);
 }
 
@@ -181,7 +183,9 @@ static struct netport *netport_alloc(struct fabric *fabric)
 	port->join_round = fabric_round_new(fabric);
 	port->leave_round = fabric_round_new(fabric);
 	port->capture_round = fabric_round_new(fabric);
-	if (!port->join_round || !port->leave_round || !port->capture_round) {
+	port->steering_round = fabric_round_new(fabric);
+	if (!port->join_round || !port->leave_round || !port->capture_round ||
+	    !port->steering_round) {
 		netport_destroy(port);
 		return NULL;
 	}
@@ -244,6 +248,7 @@ static void netport_left(void *arg)
 
 	/* Entries with its number that are still in some ring name nobody from here on. */
 	fabric_put_port_id(sw->fabric, port->id);
+	netport_free_steering(port);
 	netport_destroy(port);
 	sw->port_cnt--;
 	netswitch_put(sw);
@@ -257,6 +262,7 @@ void netport_close(struct netport *port, void (*closed)(void *arg), void *arg)
 	CHECK(!port->capture_join && !port->capture_rings);
 	port->closed = closed;
 	port->closed_arg = arg;
+	/* Behind a change of steering that is under way: workers take rounds in their order. */
 	fabric_round_start(port->leave_round, netport_leave_on_worker, netport_left, port);
 }
 
@@ -393,6 +399,9 @@ void netport_queue_open(struct netport_queue *queue, struct netport *port, unsig
 			struct exchange *exchange)
 {
 	struct netport_replica *replica = netport_on(port, exchange);
+	const uint32_t before = load_relaxed(&port->owners[idx]);
+	const uint32_t owner = ((before >> 16) + 1) << 16 | exchange->idx;
+	const uint32_t via = replica->via[idx];
 
 	CHECK(replica->joined);
 	CHECK(idx < NETPORT_QUEUES_MAX);
@@ -403,11 +412,25 @@ void netport_queue_open(struct netport_queue *queue, struct netport *port, unsig
 	queue->dirty = false;
 	queue->dirty_next = NULL;
 	replica->queues[idx] = queue;
-	store_relaxed(&port->owners[idx], exchange->idx);
+	if (!replica->queue_moves[idx] && (via == 0 || NETPORT_OWNER(via) == exchange->idx)) {
+		replica->via[idx] = owner;
+		replica->direct[idx] = queue;
+	}
+	store_release(&port->owners[idx], owner);
 	__atomic_fetch_or(&port->open, 1ull << idx, __ATOMIC_RELEASE);
 }
 
-void netport_queue_close(struct netport_queue *queue)
+/* Nobody has it now. */
+static void queue_disown(struct netport *port, unsigned idx, unsigned owner)
+{
+	const uint32_t before = load_relaxed(&port->owners[idx]);
+
+	if (owner == NETPORT_OWNER_NONE)
+		__atomic_fetch_and(&port->open, ~(1ull << idx), __ATOMIC_RELAXED);
+	store_release(&port->owners[idx], (before & ~0xffffu) | owner);
+}
+
+void netport_queue_close(struct netport_queue *queue, bool moving)
 {
 	struct netport *port = queue->port;
 	struct netport_replica *replica = netport_on(port, queue->exchange);
@@ -415,6 +438,12 @@ void netport_queue_close(struct netport_queue *queue)
 	CHECK(replica->queues[queue->idx] == queue);
 	CHECK(!queue->dirty);
 	replica->queues[queue->idx] = NULL;
-	__atomic_fetch_and(&port->open, ~(1ull << queue->idx), __ATOMIC_RELAXED);
-	store_relaxed(&port->owners[queue->idx], NETPORT_OWNER_NONE);
+	replica->direct[queue->idx] = NULL;
+	queue_disown(port, queue->idx, moving ? NETPORT_OWNER_MOVING : NETPORT_OWNER_NONE);
+}
+
+void netport_queue_gone(struct netport *port, unsigned idx)
+{
+	if (NETPORT_OWNER(load_relaxed(&port->owners[idx])) == NETPORT_OWNER_MOVING)
+		queue_disown(port, idx, NETPORT_OWNER_NONE);
 }

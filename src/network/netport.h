@@ -49,6 +49,9 @@ struct netport_ops {
 			uint64_t now_ns);
 	/* The end of the burst that deliver() was called in, once for each such queue. */
 	void (*flush)(struct netport_queue *queue, uint64_t now_ns);
+	/* Do any frames that it took still wait, so that others, elsewhere, could overtake them?
+	 * NULL: never, after flush(). */
+	bool (*waits)(struct netport_queue *queue);
 };
 
 struct netport_queue {
@@ -95,6 +98,7 @@ enum netport_drop {
 	NETPORT_DROP_NO_PORT,
 	NETPORT_DROP_NO_QUEUE,
 	NETPORT_DROP_INBOX_FULL,
+	NETPORT_DROP_HELD,
 	NETPORT_DROP_EGRESS_VLAN,
 	NETPORT_DROP_NO_BUFFER,    /* none came in time */
 	NETPORT_DROP_SMALL_BUFFER, /* it does not fit into those that are there */
@@ -150,7 +154,8 @@ struct join;
 /*
  * How frames to the port are spread over its receiving queues; until the first, STEERING_SPREAD.
  * Takes it over, and frees it when no worker has it any more. One such change at a time (the join
- * must have heard); -ENOMEM through the join, and it is freed. A bucket that changes its queue, and
+ * must have heard); -ENOMEM through the join, and it is freed. A port may close meanwhile: the join
+ * hears before closed() runs. A bucket that changes its queue, and
  * a queue that changes its worker, does so without reordering a flow: see steer.c.
  */
 struct steering;
@@ -179,7 +184,13 @@ void netport_set_capture(struct netport *port, struct capture_ring *const *rings
 
 void netport_queue_open(struct netport_queue *queue, struct netport *port, unsigned idx,
 			struct exchange *exchange);
-void netport_queue_close(struct netport_queue *queue);
+/*
+ * moving: it is opened on another worker soon, with the frames that wait in it, and frames for it
+ * wait at their senders until then, a bounded time; or netport_queue_gone() follows.
+ */
+void netport_queue_close(struct netport_queue *queue, bool moving);
+/* Control: no worker has the queue. One that was closed as moving will not be opened. */
+void netport_queue_gone(struct netport *port, unsigned idx);
 
 /*
  * Worker, any: frames (1 to NETPORT_BURST of them) come from the port, from its transmit queue

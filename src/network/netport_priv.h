@@ -65,6 +65,7 @@ struct netport_replica {
 	/* What was looked up is good while the fdb's generation is this, and until then. */
 	uint64_t cache_until_ns;
 	struct capture_ring *capture; /* NULL: none runs */
+	struct steer *steer;          /* NULL: steering was never set */
 	uint32_t cache_generation;
 	uint32_t id;
 	uint64_t src_key; /* the last source that needs no learning */
@@ -79,16 +80,24 @@ struct netport_replica {
 	struct netport_way ways[NETPORT_WAYS];
 	struct netport_stats stats CACHE_ALIGNED;
 	struct netport_queue *queues[NETPORT_QUEUES_MAX]; /* those of this worker */
+	/* Of these, the ones that may be given frames as they come (steer_move.c). */
+	struct netport_queue *direct[NETPORT_QUEUES_MAX];
+	/* Where the last frames to a queue went, as in owners; 0: none is outstanding. */
+	uint32_t via[NETPORT_QUEUES_MAX];
+	uint8_t queue_moves[NETPORT_QUEUES_MAX]; /* + 1; 0: none is under way */
 	struct netport_vlans vlans;
 };
 
+/* The low half of netport.owners; the upper one is another each time that a queue is opened. */
+#define NETPORT_OWNER(word) ((word)&0xffffu)
 #define NETPORT_OWNER_NONE 0xffffu
+#define NETPORT_OWNER_MOVING 0xfffeu /* it comes to another worker soon */
 
 struct netport {
 	/* Owners of queues write, senders read */
 	CACHE_ALIGNED uint64_t open; /* bit = queue; with release after its owner */
 	uint64_t receivers;          /* bits that senders may use */
-	uint16_t owners[NETPORT_QUEUES_MAX];
+	uint32_t owners[NETPORT_QUEUES_MAX];
 
 	/* Control writes, workers read */
 	CACHE_ALIGNED bool access; /* frames leave untagged */
@@ -103,8 +112,14 @@ struct netport {
 	struct fabric_round *join_round;
 	struct fabric_round *leave_round;
 	struct fabric_round *capture_round;
+	struct fabric_round *steering_round;
 	struct join *capture_join;                 /* not NULL: the round is under way */
 	struct capture_ring *const *capture_rings; /* what it gives to replicas; NULL: none */
+	struct steering *steering;                 /* NULL: none was set */
+	struct steering *steering_old;             /* while the round is under way */
+	struct join *steering_join;                /* not NULL: it is */
+	struct steer **steers;                     /* [worker_cnt]; what the replicas have */
+	struct steer **steers_old;                 /* while the round is under way: had, or NULL */
 	void (*closed)(void *arg);
 	void *closed_arg;
 	struct netport_replica replicas[]; /* [worker_cnt] */
@@ -149,13 +164,28 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 
 /*
  * Gives frames to a port: to deliver() of its queues here, or to inboxes; takes a reference of each
- * for that, or counts a drop.
+ * for that, or counts a drop. alone: nobody else gets them.
  */
 void netport_give(struct netport_replica *to, struct exchange *exchange,
-		  struct frame *const *frames, unsigned cnt, uint64_t now_ns);
-/* The same with a frame that another worker gave back, for its queue has moved on. */
-void netport_give_again(struct exchange *exchange, struct frame *frame, uint32_t port_id,
-			unsigned queue_idx, uint64_t now_ns);
+		  struct frame *const *frames, unsigned cnt, bool alone, uint64_t now_ns);
+/* The same to a queue. again: they were counted and captured already. */
+void netport_give_queue(struct netport_replica *to, struct exchange *exchange, unsigned queue_idx,
+			struct frame *const *frames, unsigned cnt, bool again, uint64_t now_ns);
+/* Of no use to the port: cnt frames are dropped, and counted. */
+void netport_drop_out(struct netport_replica *to, uint64_t *counter, enum netport_drop why,
+		      struct frame *const *frames, unsigned cnt, uint64_t now_ns);
+/* Of the flow, the same in both directions. The sender's side. */
+static inline uint32_t netport_frame_hash(struct frame *frame)
+{
+	const struct dissection *d;
+
+	if (!frame->hashed) {
+		d = frame_dissect(frame);
+		frame->hash = dissect_flow_hash(frame->head, frame->head_bytes, d);
+		frame->hashed = true;
+	}
+	return frame->hash;
+}
 /* Frames of another worker, with a reference of each, for the queue that the entry names. */
 void netport_receive(struct exchange *exchange, const struct ring_entry *entry,
 		     struct frame *const *frames, unsigned cnt, uint64_t now_ns);

@@ -38,6 +38,7 @@ struct burst {
 	struct exchange *exchange;
 	struct frame *const *frames;
 	uint64_t now_ns;
+	unsigned queue_idx;
 	unsigned run_cnt;
 	struct run runs[NETPORT_BURST];
 };
@@ -146,7 +147,7 @@ static NOINLINE void burst_give_joined(struct burst *burst, unsigned at)
 		cnt += run->cnt;
 		run->to = NULL;
 	}
-	netport_give(to, burst->exchange, group, cnt, burst->now_ns);
+	netport_give(to, burst->exchange, group, cnt, true, burst->now_ns);
 }
 
 static inline void burst_give(struct burst *burst)
@@ -154,7 +155,7 @@ static inline void burst_give(struct burst *burst)
 	const struct run *run = &burst->runs[0];
 
 	if (likely(burst->run_cnt == 1)) {
-		netport_give(run->to, burst->exchange, &burst->frames[run->first], run->cnt,
+		netport_give(run->to, burst->exchange, &burst->frames[run->first], run->cnt, true,
 			     burst->now_ns);
 	} else {
 		for (unsigned i = 0; i < burst->run_cnt; i++) {
@@ -199,7 +200,7 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 
 		if (to == from || !netport_vlans_carry(&to->vlans, frame->vlan))
 			continue;
-		netport_give(to, burst->exchange, &frame, 1, burst->now_ns);
+		netport_give(to, burst->exchange, &frame, 1, false, burst->now_ns);
 		cnt++;
 	}
 	if (cnt > 0)
@@ -247,7 +248,7 @@ static void replica_learn(struct netport_replica *from, struct exchange *exchang
 			netswitch_learnt(sw, exchange->worker);
 			entry->told_ns = 0;
 			if (load_acquire(&from->port->unsettled) == 0 &&
-			    exchange_tell(exchange, from->id, key))
+			    exchange_tell(exchange, RING_LEARN, from->id, key))
 				entry->told_ns = now_ns;
 		}
 		if (entry->told_ns > 0)
@@ -360,6 +361,7 @@ static NOINLINE void burst_one(struct burst *burst, unsigned at)
 
 	frame->exchange = burst->exchange;
 	frame->hashed = false;
+	frame->rss_generation = 0;
 	if (!burst_admit(burst, frame, ether))
 		return;
 	key = fdb_key(source, frame->vlan);
@@ -403,6 +405,7 @@ static ALWAYS_INLINE unsigned burst_same(struct burst *burst, unsigned at, unsig
 		frame->vlan = vlan;
 		frame->tagged = tagged;
 		frame->hashed = false;
+		frame->rss_generation = 0;
 		if (++i == cnt)
 			break;
 		frame = burst->frames[i];
@@ -413,6 +416,13 @@ static ALWAYS_INLINE unsigned burst_same(struct burst *burst, unsigned at, unsig
 	return i - at;
 }
 
+static NOINLINE void burst_learn(const struct burst *burst, unsigned cnt)
+{
+	if (burst->from->steer->flows)
+		steer_learn(burst->from, burst->exchange, burst->queue_idx, burst->frames, cnt,
+			    burst->now_ns);
+}
+
 void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
 		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
@@ -421,12 +431,12 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 	uint64_t bytes = 0;
 	unsigned same;
 
-	(void)queue_idx;
 	CHECK(from->joined && cnt <= NETPORT_BURST);
 	burst.from = from;
 	burst.exchange = exchange;
 	burst.frames = frames;
 	burst.now_ns = now_ns;
+	burst.queue_idx = queue_idx;
 	burst.run_cnt = 0;
 	exchange_begin_burst(exchange);
 	if (unlikely(from->cache_generation != from->sw->fdb.generation ||
@@ -444,6 +454,8 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 		}
 	}
 	burst_give(&burst);
+	if (unlikely(from->steer))
+		burst_learn(&burst, cnt);
 	if (unlikely(from->capture))
 		capture_in_end(from->capture);
 	stat_add(&from->stats.in_frames, cnt);

@@ -243,7 +243,7 @@ void tap_queue_stop_on_worker(struct worker *worker, struct worker_call *call)
 	struct tap_queue *queue = container_of(call, struct tap_queue, stop);
 	struct io_uring_sqe *sqe;
 
-	netport_queue_close(&queue->receiver);
+	netport_queue_close(&queue->receiver, false);
 	queue->stopping = true;
 	/* Writes end by themselves, unless the kernel makes them wait. */
 	if (queue->watching || queue->writing_cnt > 0) {

@@ -20,7 +20,7 @@ const char *coalesce_mode_name(enum coalesce_mode mode)
 }
 
 static const char *const verdict_names[] = {
-	[COALESCE_HOLD] = "hold",           [COALESCE_DUE_IN_FLIGHT] = "in_flight",
+	[COALESCE_HOLD] = "hold",           [COALESCE_DUE_IN_FLIGHT] = "in-flight",
 	[COALESCE_DUE_RATE] = "rate",       [COALESCE_DUE_RATIO] = "ratio",
 	[COALESCE_DUE_PACKETS] = "packets", [COALESCE_DUE_DEADLINE] = "deadline",
 	[COALESCE_DUE_BUFFERS] = "buffers", [COALESCE_DUE_QUIET] = "quiet",

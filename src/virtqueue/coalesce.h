@@ -47,6 +47,10 @@ struct coalesce_config {
 	bool by_guest;    /* NOTF_COAL: mode is static, and it is the driver that said so */
 };
 
+/* Whoever says so, operator or driver: more is refused. */
+#define COALESCE_PACKETS_MAX 1024
+#define COALESCE_USECS_MAX 10000
+
 /* Calls by how long the first that they cover had waited: bucket i holds waits below 2^i us. */
 #define COALESCE_HELD_BUCKETS 16
 
@@ -71,7 +75,7 @@ enum coalesce_verdict {
 	COALESCE_VERDICT_MAX_,
 };
 
-/* "hold", "in_flight", "rate", ...; NULL beyond. */
+/* "hold", "in-flight", ...: what decided; NULL beyond. */
 const char *coalesce_verdict_name(enum coalesce_verdict verdict);
 
 /* What a queue remembers between decisions; owner only. All zero at the start. */

@@ -166,7 +166,7 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 
 	/* What was called for while nothing was decided does not count. */
 	if (unlikely(!vq->port_counted)) {
-		vq->port_frames = *port->frames - (used < *port->frames ? used : 0);
+		vq->port_frames = *port->frames - (used <= *port->frames ? used : 0);
 		vq->port_bytes = *port->bytes;
 		vq->port_counted = true;
 	}
@@ -277,5 +277,5 @@ bool virtqueue_has_avail(const struct virtqueue *vq)
 
 uint32_t virtqueue_free_cnt(const struct virtqueue *vq)
 {
-	return vq->fault == VIRTQUEUE_OK ? vq->ops->free_cnt(vq) : 0;
+	return vq->fault == VIRTQUEUE_OK && vq->attached ? vq->ops->free_cnt(vq) : 0;
 }

@@ -3,12 +3,12 @@
  * Making and ending a network device, its counters, and which kind of queue does what.
  * Not the queues' work (tx.c, rx.c, control.c) nor config space (config.c).
  */
-#include "device/net/net_priv.h"
-
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "device/net/control_priv.h"
 
 #define ROW(member, unit_, help_)                                  \
 	{                                                          \
@@ -42,6 +42,8 @@ const struct stat_row net_stat_rows[] = {
 	ROW(rx_pooled, "frames", "Waited longer, as a copy."),
 	ROW(control_commands, "commands", "Commands of the control queue."),
 	ROW(control_refused, "commands", "Refused: not agreed on, or with a value that cannot be."),
+	ROW(control_coalesce, "commands",
+	    "Refused: coalescing of more packets or usecs than can be."),
 	ROW(control_malformed, "commands", "Refused: no command, too long, or no room to answer."),
 };
 const unsigned net_stat_row_cnt = ARRAY_LEN(net_stat_rows);
@@ -132,23 +134,39 @@ static void set_port(struct net_queue *queue)
 		};
 }
 
-void net_queue_coalesce(struct net_queue *queue)
+/* What the driver said of this queue goes over what the host says. */
+static struct coalesce_config coalesce_of(const struct net_queue *queue)
 {
 	struct coalesce_config config = queue->coalesce_host;
-	const unsigned idx = queue->queue.idx;
+	const struct net_coalesce *guest;
 
-	set_port(queue);
 	if (queue->kind != NET_QUEUE_RX && queue->kind != NET_QUEUE_TX) {
 		/* One command at a time: there is nothing to wait for. */
 		config.mode = COALESCE_OFF;
-	} else if (queue->rules->coalesce[idx].given) {
-		config = (struct coalesce_config){
-			.mode = COALESCE_STATIC,
-			.packets = queue->rules->coalesce[idx].packets,
-			.usecs = queue->rules->coalesce[idx].usecs,
-			.by_guest = true,
-		};
+		return config;
 	}
+	guest = &queue->rules->coalesce[queue->queue.idx];
+	if (!guest->given)
+		return config;
+	return (struct coalesce_config){
+		.mode = COALESCE_STATIC,
+		.packets = guest->packets,
+		.usecs = guest->usecs,
+		.by_guest = true,
+	};
+}
+
+void net_queue_coalesce(struct net_queue *queue)
+{
+	const struct coalesce_config config = coalesce_of(queue);
+	struct coalesce_view now;
+
+	set_port(queue);
+	virtqueue_coalesce_view(queue->queue.vq, &now);
+	/* What stays as it is keeps what it has learnt, and holds what it holds. */
+	if (config.mode == now.config.mode && config.packets == now.config.packets &&
+	    config.usecs == now.config.usecs && config.by_guest == now.config.by_guest)
+		return;
 	virtqueue_set_coalesce(queue->queue.vq, &config);
 }
 
@@ -166,7 +184,7 @@ static void queue_told_on_worker(struct device_queue *base)
 
 	take_rules(queue);
 	net_queue_coalesce(queue);
-	/* A call that was held is looked at by the bounds of now. */
+	/* VIRTIO 1.3, 5.1.6.5: a call that was held is looked at by the bounds of now. */
 	if (virtqueue_held_until_ns(base->vq))
 		worker_poller_wake(&base->poller);
 	if (queue->kind == NET_QUEUE_RX)
@@ -342,6 +360,7 @@ static const struct device_ops net_device_ops = {
 	.queue_told_on_worker = queue_told_on_worker,
 	.queue_coalesce_on_worker = queue_coalesce_on_worker,
 	.queue_is_told = net_queue_is_told,
+	.queue_group = net_queue_group,
 	.queue_changed = net_queue_changed,
 	.message = net_message,
 	.table_cnt = 1,
@@ -369,7 +388,7 @@ static int check_options(const struct net_options *options, struct err *err)
 			       NET_MTU_MIN, NET_MTU_MAX);
 	if (options->mac[0] & 1)
 		return err_set(err, EINVAL, "mac: a multicast address cannot be a port's");
-	return 0;
+	return net_steer_check(&options->steering, options->queue_pairs, err);
 }
 
 static int init(struct net_device *net, const struct net_options *options, struct evloop *control,

@@ -39,9 +39,10 @@ static COLD void give_back_empty(struct net_queue *queue, struct vq_slot *const 
 }
 
 /* Is it a buffer, and one that a header fits into? */
-static ALWAYS_INLINE bool usable(const struct vq_slot *slot)
+static ALWAYS_INLINE bool usable(const struct vq_slot *slot, const struct net_rules *rules)
 {
-	return slot->error == CHAIN_OK && slot->out_cnt == 0 && slot->in_bytes > NET_HEADER_BYTES;
+	return slot->error == CHAIN_OK && slot->out_cnt == 0 &&
+	       slot->in_bytes > rules->header_bytes;
 }
 
 /*
@@ -64,7 +65,7 @@ static NOINLINE bool fetch_buffers(struct net_queue *queue, unsigned want)
 		want = RX_STASH_MAX - rx->stash_cnt;
 	cnt = virtqueue_fetch(base->vq, base->pool, slots, want);
 	for (unsigned i = 0; i < cnt; i++) {
-		if (likely(usable(slots[i]))) {
+		if (likely(usable(slots[i], queue->rules))) {
 			rx->stash[rx->stash_cnt++] = slots[i];
 		} else if (rx->stash_cnt == 0) {
 			give_back_empty(queue, &slots[i], 1);
@@ -266,7 +267,12 @@ static void write_output(struct net_queue *queue, struct net_egress *egress, uns
 	rx->stash[0]->used_bytes = 0;
 	iov_cursor_init(&writer.cursor, rx->stash[0]->iov, rx->stash[0]->in_cnt);
 	egress->header.num_buffers = le16_of((uint16_t)slot_cnt);
-	write_bytes(&writer, &egress->header, queue->rules->header_bytes);
+	if (likely(!queue->rules->hash_report)) {
+		write_bytes(&writer, &egress->header, queue->rules->header_bytes);
+	} else {
+		write_bytes(&writer, &egress->header, sizeof(egress->header));
+		write_bytes(&writer, &egress->hash, sizeof(egress->hash));
+	}
 	write_bytes(&writer, egress->head, egress->head_bytes);
 	write_bytes(&writer, payload->rest, from_rest);
 	payload->rest += from_rest;
@@ -445,10 +451,16 @@ static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
 		worker_poller_wake(&queue->queue.poller);
 }
 
+static bool rx_waits(struct netport_queue *receiver)
+{
+	return container_of(receiver, struct net_queue, receiver)->rx->wait_cnt > 0;
+}
+
 const struct netport_ops net_rx_ops = {
 	.kind = "port",
 	.deliver = rx_deliver,
 	.flush = rx_flush,
+	.waits = rx_waits,
 };
 
 /* ---- the queue's own turns ---- */
@@ -519,7 +531,7 @@ void net_rx_enable(struct net_queue *queue)
 void net_rx_disable(struct net_queue *queue, bool keep)
 {
 	if (queue->enabled)
-		netport_queue_close(&queue->receiver);
+		netport_queue_close(&queue->receiver, keep);
 	queue->enabled = false;
 	net_rx_unfetch(queue);
 	if (keep)

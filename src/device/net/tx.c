@@ -14,6 +14,8 @@
  * 3. What others have of a queue hangs on struct net_tx, which belongs to the worker on which the
  *    frames were sent. When the queue moves, it stays there with the remainder, and the queue gets
  *    another at its new worker.
+ *    The new worker sends nothing before that has come back (net_queue.left_out: all of it has been
+ *    delivered then), for a bounded time: no flow is reordered by the move.
  * 4. A queue that drains waits for what is out. Receivers give back within a bound (rx_wait.c), and
  *    the kernel what a tap wrote.
  */
@@ -22,6 +24,8 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/ordering.h"
 #include "device/net/copy.h"
 #include "device/net/net_priv.h"
 
@@ -31,6 +35,9 @@
 
 /* Headers of nearly every frame lie within; a frame that says more of itself gets all of head. */
 #define HEAD_BYTES_USUAL 128u
+
+/* So long a queue that came to a worker waits for what others sent: longer than frames are held. */
+#define LEFT_WAIT_NS (25 * NS_PER_MS)
 
 struct net_tx {
 	struct frame_source source; /* first */
@@ -87,7 +94,11 @@ static NOINLINE void take_pieces(struct net_slot *slot, unsigned header_bytes, u
 
 	iov_cursor_init(&cursor, iov, iov_cnt);
 	memset(frame->plain_header, 0, sizeof(frame->plain_header));
-	iov_copy_in(&cursor, frame->plain_header, header_bytes);
+	iov_copy_in(&cursor, frame->plain_header,
+		    header_bytes < FRAME_PLAIN_BYTES ? header_bytes : FRAME_PLAIN_BYTES);
+	/* Hash fields of the header are the device's to fill in. */
+	if (header_bytes > FRAME_PLAIN_BYTES)
+		iov_skip(&cursor, header_bytes - FRAME_PLAIN_BYTES);
 	iov_copy_in(&cursor, frame->head, head_bytes);
 	iov_cut_front(&iov, &iov_cnt, header_bytes + head_bytes);
 	frame->iov = iov;
@@ -248,6 +259,19 @@ static unsigned take(struct net_queue *queue, uint64_t now_ns, uint64_t *bytes,
 	return cnt;
 }
 
+/* Does anything go before what the ring has? */
+static bool must_wait(struct net_queue *queue, uint64_t now_ns)
+{
+	if (likely(!queue->left_until_ns))
+		return false;
+	if (queue->left_until_ns == UINT64_MAX)
+		queue->left_until_ns = now_ns + LEFT_WAIT_NS;
+	if (load_acquire(&queue->left_out) && now_ns < queue->left_until_ns)
+		return true;
+	queue->left_until_ns = 0;
+	return false;
+}
+
 unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns)
 {
 	struct device_queue *base = &queue->queue;
@@ -257,6 +281,11 @@ unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns)
 	base->unfinished = false;
 	if (queue->tx->back)
 		work = given_back = complete_returned(queue);
+	if (unlikely(must_wait(queue, now_ns))) {
+		base->unfinished = true;
+		device_queue_notify(base, given_back, now_ns);
+		return work;
+	}
 	for (unsigned burst = 0; burst < BURSTS_PER_TURN && bytes < BYTES_PER_TURN; burst++) {
 		if (!device_queue_may_fetch(base))
 			break;
@@ -281,6 +310,7 @@ int net_tx_open(struct net_queue *queue, struct err *err)
 	tx->source.returned = frames_returned;
 	tx->poller = &queue->queue.poller;
 	queue->tx = tx;
+	queue->left_until_ns = load_acquire(&queue->left_out) ? UINT64_MAX : 0;
 	return 0;
 }
 
@@ -305,6 +335,7 @@ unsigned net_tx_detach(struct net_queue *queue, struct net_remainder *rem)
 	tx->poller = &rem->remainder.poller;
 	rem->tx = tx;
 	queue->tx = NULL;
+	__atomic_fetch_add(&queue->left_out, outstanding, __ATOMIC_RELAXED);
 	return outstanding;
 }
 
@@ -325,6 +356,7 @@ unsigned net_tx_reap(struct net_remainder *rem)
 	tx->back_cnt = 0;
 	tx->out_cnt -= cnt;
 	base->outstanding -= cnt;
+	__atomic_fetch_sub(&net_of_queue(base->queue)->left_out, cnt, __ATOMIC_RELEASE);
 	return cnt;
 }
 

@@ -30,6 +30,11 @@ void netport_set_receivers(struct netport *port, unsigned cnt)
 	net_rig_switch.receivers = cnt;
 }
 
+void netport_queue_gone(struct netport *port, unsigned idx)
+{
+	(void)port, (void)idx;
+}
+
 void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
 		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
@@ -196,6 +201,7 @@ static const struct device_ops rig_ops = {
 	.feature_name = net_feature_name,
 	.features_acked = net_features_acked,
 	.config_fill = net_config_fill,
+	.queue_group = net_queue_group,
 	.config_write = net_config_write,
 	.queue_open_on_worker = rig_open_queue,
 	.queue_close_on_worker = rig_close_queue,

@@ -185,7 +185,7 @@ static void order_release(struct worker *worker, void *arg)
 static void order_close(struct worker *worker, void *arg)
 {
 	order_release(worker, arg);
-	netport_queue_close(&((struct queue_order *)arg)->queue->queue);
+	netport_queue_close(&((struct queue_order *)arg)->queue->queue, false);
 }
 
 void rig_queue_open(struct rig_port *port, unsigned idx, unsigned worker)

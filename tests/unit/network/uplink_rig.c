@@ -139,7 +139,7 @@ static void peer_stop(struct worker *worker, void *arg)
 	struct peer *peer = arg;
 
 	(void)worker;
-	netport_queue_close(&peer->receiver);
+	netport_queue_close(&peer->receiver, false);
 }
 
 struct peer *peer_new(struct uplink_rig *rig, unsigned worker_idx, const char *name,
