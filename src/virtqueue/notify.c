@@ -194,7 +194,8 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 	vq->decided_cnt = vq->stats.completed;
 }
 
-static bool port_may_hold(struct virtqueue *vq, const struct virtqueue_port *port, uint64_t now_ns)
+static NOINLINE bool port_may_hold(struct virtqueue *vq, const struct virtqueue_port *port,
+				   uint64_t now_ns)
 {
 	struct coalesce_port_input input;
 	enum coalesce_verdict verdict;
