@@ -104,6 +104,8 @@ struct device_ops {
 					 const struct coalesce_config *host);
 	/* Is queue idx to be told? NULL: all are. One that waits for who tells must not be. */
 	bool (*queue_is_told)(const struct device *device, unsigned idx);
+	/* See device_queue_group(). NULL: each queue is a group. */
+	unsigned (*queue_group)(const struct device *device, unsigned idx);
 	/*
 	 * Queue idx starts (it is not on a worker yet), has stopped, or was enabled or disabled.
 	 * Must not ask for changes other than by device_tell_queues(). May be NULL.

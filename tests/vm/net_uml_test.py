@@ -9,6 +9,7 @@ keeps the control queue to itself.
 
 import time
 
+import net_uml_rss
 from rig import image, machine, netback, process, session, shell, talk
 from rig.errors import RigError
 
@@ -269,7 +270,7 @@ def traffic(step, host, work):
     host.stop()
 
 
-def all_steps(step, host, work):
+def all_steps(step, host, work, traffic_program):
     step.run("ping", lambda: talk.must_ping(step.guest, host))
     step.run("traffic", lambda: traffic(step, host, work))
     for name, function in (("ethtool -L", queues), ("ethtool -K", offloads),
@@ -280,15 +281,17 @@ def all_steps(step, host, work):
                            ("ethtool -C beyond bounds", coalesce_beyond_bounds),
                            ("ethtool -S", statistics)):
         step.run(name, lambda function=function: function(step))
+    net_uml_rss.Rss(step, host, traffic_program).run()
     step.run("coalescing is obeyed", lambda: coalesce_obeyed(step, host, work))
     step.run("coalescing by net_dim", lambda: coalesce_adaptive(step, host, work))
     step.run("ping after all that", lambda: talk.must_ping(step.guest, host))
 
 
-def run_guest(work, server, nic, host):
+def run_guest(options, work, server, nic, host):
     place = work / "guest"
     place.mkdir()
-    guest = machine.Uml(place, [], {"scenario": "shell"}, nics=[nic])
+    guest = machine.Uml(place, [], {"scenario": "shell"}, nics=[nic],
+                        programs=[options.traffic])
     print(f"{guest.kernel().name}; {server.name}")
     server.start()
     with shell.Shell(guest, NIC) as console:
@@ -299,7 +302,7 @@ def run_guest(work, server, nic, host):
         card.plug()
         step = Step(card, server)
         try:
-            all_steps(step, host, work)
+            all_steps(step, host, work, options.traffic)
         finally:
             host.stop()
         errors = talk.checksum_errors(card)
@@ -326,7 +329,8 @@ def test(options, work):
                                namespace) as server:
             server.on_start = lambda: [namespace.ip("link set tap0 master br0"),
                                        namespace.ip("link set tap0 up")]
-            return run_guest(work, server, nic, talk.Host(namespace, "the host", UPLINK_ADDRESS))
+            return run_guest(options, work, server, nic,
+                             talk.Host(namespace, "the host", UPLINK_ADDRESS))
 
 
 def main():

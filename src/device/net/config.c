@@ -133,6 +133,15 @@ enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned 
 	return NET_QUEUE_NONE;
 }
 
+unsigned net_queue_group(const struct device *device, unsigned idx)
+{
+	const struct net_device *net = net_of_device(device);
+
+	if (net_queue_kind(device->acked, net->pairs_max, idx) == NET_QUEUE_CONTROL)
+		return DEVICE_GROUP_ANY;
+	return idx / 2;
+}
+
 void net_features_acked(struct device *device)
 {
 	struct net_device *net = net_of_device(device);

@@ -360,6 +360,7 @@ static const struct device_ops net_device_ops = {
 	.queue_told_on_worker = queue_told_on_worker,
 	.queue_coalesce_on_worker = queue_coalesce_on_worker,
 	.queue_is_told = net_queue_is_told,
+	.queue_group = net_queue_group,
 	.queue_changed = net_queue_changed,
 	.message = net_message,
 	.table_cnt = 1,

@@ -341,6 +341,7 @@ void net_rules_free(struct net_device *net);
 /* config.c; control. Members of device_ops. */
 uint64_t net_features_offered(const struct net_options *options);
 const char *net_feature_name(unsigned bit);
+unsigned net_queue_group(const struct device *device, unsigned idx);
 void net_features_acked(struct device *device);
 unsigned net_config_fill(const struct device *device, void *data);
 int net_config_write(struct device *device, uint32_t offset, uint32_t size, const void *data,

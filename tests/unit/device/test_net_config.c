@@ -133,6 +133,25 @@ static void test_kinds(void **state)
 	assert_int_equal(net_queue_kind(cvq | mq, 4, 9), NET_QUEUE_NONE);
 }
 
+/* For placing: a pair is one vCPU's, and the control queue nobody's. */
+static void test_groups(void **state)
+{
+	const struct net_rig_options without_mq = {.features_off = BIT(NET_F_MQ) | BIT(NET_F_RSS)};
+
+	(void)state;
+	net_rig_open(&rig, &plain);
+	assert_int_equal(device_queue_group(&rig.net.device, 0), 0);
+	assert_int_equal(device_queue_group(&rig.net.device, 1), 0);
+	assert_int_equal(device_queue_group(&rig.net.device, 2), 1);
+	assert_int_equal(device_queue_group(&rig.net.device, 3), 1);
+	assert_int_equal(device_queue_group(&rig.net.device, 4), DEVICE_GROUP_ANY);
+	net_rig_close(&rig);
+	net_rig_open(&rig, &without_mq);
+	assert_int_equal(device_queue_group(&rig.net.device, 1), 0);
+	assert_int_equal(device_queue_group(&rig.net.device, 2), DEVICE_GROUP_ANY);
+	net_rig_close(&rig);
+}
+
 static void read_config(void *data, uint32_t offset, uint32_t size)
 {
 	struct err err = ERR_INIT;
@@ -378,11 +397,12 @@ static void test_rarp(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_offered), cmocka_unit_test(test_offloads),
-		cmocka_unit_test(test_names),   cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_config),  cmocka_unit_test(test_config_write),
-		cmocka_unit_test(test_rules),   cmocka_unit_test(test_dependencies),
-		cmocka_unit_test(test_mtu),     cmocka_unit_test(test_rarp),
+		cmocka_unit_test(test_offered),      cmocka_unit_test(test_offloads),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_groups),       cmocka_unit_test(test_config),
+		cmocka_unit_test(test_config_write), cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_dependencies), cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_rarp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

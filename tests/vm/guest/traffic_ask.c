@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * traffic's requests and responses: one message under way on each flow, TCP or UDP.
+ * Not a load: what is asked is how long each takes.
+ */
+#include "traffic.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define EVENTS 64
+#define SAMPLES_MAX (1u << 20)
+/* What UDP may lose is asked again. */
+#define LOST_NS 200000000u
+
+static uint8_t buf[TRAFFIC_BYTES_MAX];
+
+static void watch(int epoll, int fd, unsigned idx)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = idx};
+
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+		traffic_die("epoll_ctl");
+}
+
+static int wait_ms(uint64_t end_ns, uint64_t most_ms)
+{
+	uint64_t now = traffic_now_ns(), ms;
+
+	if (end_ns == 0)
+		return (int)most_ms;
+	ms = end_ns > now ? (end_ns - now + 999999) / 1000000 : 0;
+	return (int)(ms < most_ms ? ms : most_ms);
+}
+
+/* ---- serve ---- */
+
+static void answer_stream(int fd)
+{
+	ssize_t got = read(fd, buf, sizeof(buf));
+
+	if (got <= 0 || write(fd, buf, (size_t)got) != got)
+		close(fd);
+}
+
+static void answer_datagram(int fd)
+{
+	struct sockaddr_storage from;
+	socklen_t size = sizeof(from);
+	ssize_t got;
+
+	while ((got = recvfrom(fd, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from,
+			       &size)) >= 0)
+		sendto(fd, buf, (size_t)got, 0, (struct sockaddr *)&from, size);
+}
+
+void traffic_serve(const struct traffic_options *options)
+{
+	const int epoll = epoll_create1(EPOLL_CLOEXEC);
+	const int tcp = traffic_bind(options, false), udp = traffic_bind(options, true);
+	const uint64_t end =
+		options->seconds > 0 ? traffic_now_ns() + (uint64_t)(options->seconds * 1e9) : 0;
+
+	traffic_widen(udp);
+	watch(epoll, tcp, (unsigned)tcp);
+	watch(epoll, udp, (unsigned)udp);
+	while (!end || traffic_now_ns() < end) {
+		struct epoll_event events[EVENTS];
+		int cnt = epoll_wait(epoll, events, EVENTS, wait_ms(end, 1000));
+
+		for (int i = 0; i < cnt; i++) {
+			const int fd = (int)events[i].data.u32;
+
+			if (fd == udp) {
+				answer_datagram(fd);
+			} else if (fd == tcp) {
+				int peer = accept4(tcp, NULL, NULL, SOCK_CLOEXEC);
+
+				if (peer >= 0)
+					watch(epoll, peer, (unsigned)peer);
+			} else {
+				answer_stream(fd);
+			}
+		}
+	}
+	printf("{\"served\": true}\n");
+}
+
+/* ---- ask ---- */
+
+struct flow {
+	int fd;
+	unsigned got; /* bytes of the response so far */
+	uint64_t asked_ns;
+};
+
+static struct flow flows[TRAFFIC_FLOWS_MAX];
+static uint32_t samples[SAMPLES_MAX];
+static uint64_t done_cnt, lost_cnt, sum_ns;
+
+static void ask(struct flow *flow, unsigned bytes, uint64_t now)
+{
+	flow->asked_ns = now;
+	flow->got = 0;
+	if (send(flow->fd, buf, bytes, MSG_NOSIGNAL) != (ssize_t)bytes && errno != ECONNREFUSED)
+		traffic_die("send");
+}
+
+static void note(uint64_t ns)
+{
+	if (done_cnt < SAMPLES_MAX)
+		samples[done_cnt] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+	done_cnt++;
+	sum_ns += ns;
+}
+
+/* True: the response is whole. */
+static bool take(struct flow *flow, unsigned bytes)
+{
+	ssize_t got = recv(flow->fd, buf, bytes, MSG_DONTWAIT);
+
+	if (got == 0)
+		traffic_die("the other end left");
+	if (got < 0) {
+		if (errno != EAGAIN && errno != ECONNREFUSED)
+			traffic_die("recv");
+		return false;
+	}
+	flow->got += (unsigned)got;
+	return flow->got >= bytes;
+}
+
+static void ask_again(const struct traffic_options *options, uint64_t now)
+{
+	for (unsigned i = 0; i < options->flows; i++) {
+		if (now - flows[i].asked_ns < LOST_NS)
+			continue;
+		lost_cnt++;
+		ask(&flows[i], options->bytes, now);
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double at_us(double share)
+{
+	const uint64_t cnt = done_cnt < SAMPLES_MAX ? done_cnt : SAMPLES_MAX;
+
+	return cnt ? samples[(uint64_t)(share * (double)(cnt - 1))] / 1e3 : 0;
+}
+
+static void report(uint64_t took_ns)
+{
+	const double seconds = (double)took_ns / 1e9;
+
+	qsort(samples, done_cnt < SAMPLES_MAX ? done_cnt : SAMPLES_MAX, sizeof(samples[0]),
+	      by_value);
+	printf("{\"transactions\": %llu, \"seconds\": %.6f, \"per_second\": %.3f, "
+	       "\"lost\": %llu, \"mean_us\": %.3f, \"p50_us\": %.3f, \"p99_us\": %.3f, "
+	       "\"max_us\": %.3f}\n",
+	       (unsigned long long)done_cnt, seconds, (double)done_cnt / seconds,
+	       (unsigned long long)lost_cnt, done_cnt ? (double)sum_ns / (double)done_cnt / 1e3 : 0,
+	       at_us(0.5), at_us(0.99), at_us(1));
+}
+
+void traffic_ask(const struct traffic_options *options)
+{
+	const int epoll = epoll_create1(EPOLL_CLOEXEC);
+	const double seconds = options->seconds > 0 ? options->seconds : 1;
+	uint64_t begin, end;
+
+	for (unsigned i = 0; i < options->flows; i++) {
+		flows[i].fd = traffic_connect(options, i);
+		watch(epoll, flows[i].fd, i);
+	}
+	begin = traffic_now_ns();
+	end = begin + (uint64_t)(seconds * 1e9);
+	for (unsigned i = 0; i < options->flows; i++)
+		ask(&flows[i], options->bytes, traffic_now_ns());
+	while (traffic_now_ns() < end) {
+		struct epoll_event events[EVENTS];
+		int cnt = epoll_wait(epoll, events, EVENTS, wait_ms(end, LOST_NS / 1000000));
+
+		for (int i = 0; i < cnt; i++) {
+			struct flow *flow = &flows[events[i].data.u32];
+			uint64_t now;
+
+			if (!take(flow, options->bytes))
+				continue;
+			now = traffic_now_ns();
+			note(now - flow->asked_ns);
+			ask(flow, options->bytes, now);
+		}
+		if (options->udp)
+			ask_again(options, traffic_now_ns());
+	}
+	report(traffic_now_ns() - begin);
+}
