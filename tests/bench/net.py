@@ -13,6 +13,7 @@ import argparse
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -91,6 +92,16 @@ def tso(rig, args):
                       unit="B/s")
 
 
+@case
+def guest(rig, args):
+    """real guests, Linux in QEMU and in User-Mode Linux: coalescing beside none"""
+    argv = [sys.executable, f"{os.path.dirname(os.path.abspath(__file__))}/net_guest.py", rig.build,
+            "--pairs", str(args.pairs), *args.options]
+    # A process of its own: its rig is that of tests/vm.
+    if subprocess.run(argv, check=False).returncode:
+        raise Failed("not all was measured")
+
+
 def words(allowed, kind=str):
     def parse(text):
         values = [kind(word) for word in text.split(",")]
@@ -115,7 +126,8 @@ def main():
     parser.add_argument("--sizes", type=words([60, 1514], int), default=[60, 1514])
     parser.add_argument("--rings", type=words(["split", "packed"]), default=["split", "packed"])
     parser.add_argument("--options", type=shlex.split, default=[], metavar="'--OPTION ...'",
-                        help="more of pario-bench net, in the cases front and tso")
+                        help="more of pario-bench net, in the cases front and tso, and of "
+                        "net_guest.py in the case guest")
     args = parser.parse_args()
     if args.pairs < 1 or args.seconds < 1:
         parser.error("--pairs and --seconds are at least 1")
