@@ -115,18 +115,6 @@ void netport_give_queue(struct netport_replica *to, struct exchange *exchange, u
 	give_queue(to, exchange, queue_idx, frames, cnt, again, now_ns);
 }
 
-uint32_t netport_frame_hash(struct frame *frame)
-{
-	const struct dissection *d;
-
-	if (!frame->hashed) {
-		d = frame_dissect(frame);
-		frame->hash = dissect_flow_hash(frame->head, frame->head_bytes, d);
-		frame->hashed = true;
-	}
-	return frame->hash;
-}
-
 void netport_give(struct netport_replica *to, struct exchange *exchange,
 		  struct frame *const *frames, unsigned cnt, bool alone, uint64_t now_ns)
 {

@@ -175,7 +175,17 @@ void netport_give_queue(struct netport_replica *to, struct exchange *exchange, u
 void netport_drop_out(struct netport_replica *to, uint64_t *counter, enum netport_drop why,
 		      struct frame *const *frames, unsigned cnt, uint64_t now_ns);
 /* Of the flow, the same in both directions. The sender's side. */
-uint32_t netport_frame_hash(struct frame *frame);
+static inline uint32_t netport_frame_hash(struct frame *frame)
+{
+	const struct dissection *d;
+
+	if (!frame->hashed) {
+		d = frame_dissect(frame);
+		frame->hash = dissect_flow_hash(frame->head, frame->head_bytes, d);
+		frame->hashed = true;
+	}
+	return frame->hash;
+}
 /* Frames of another worker, with a reference of each, for the queue that the entry names. */
 void netport_receive(struct exchange *exchange, const struct ring_entry *entry,
 		     struct frame *const *frames, unsigned cnt, uint64_t now_ns);

@@ -38,6 +38,7 @@ struct burst {
 	struct exchange *exchange;
 	struct frame *const *frames;
 	uint64_t now_ns;
+	unsigned queue_idx;
 	unsigned run_cnt;
 	struct run runs[NETPORT_BURST];
 };
@@ -415,6 +416,13 @@ static ALWAYS_INLINE unsigned burst_same(struct burst *burst, unsigned at, unsig
 	return i - at;
 }
 
+static NOINLINE void burst_learn(const struct burst *burst, unsigned cnt)
+{
+	if (burst->from->steer->flows)
+		steer_learn(burst->from, burst->exchange, burst->queue_idx, burst->frames, cnt,
+			    burst->now_ns);
+}
+
 void netport_send(struct netport *port, struct exchange *exchange, unsigned queue_idx,
 		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
 {
@@ -428,6 +436,7 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 	burst.exchange = exchange;
 	burst.frames = frames;
 	burst.now_ns = now_ns;
+	burst.queue_idx = queue_idx;
 	burst.run_cnt = 0;
 	exchange_begin_burst(exchange);
 	if (unlikely(from->cache_generation != from->sw->fdb.generation ||
@@ -445,8 +454,8 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 		}
 	}
 	burst_give(&burst);
-	if (unlikely(from->steer) && from->steer->flows)
-		steer_learn(from, exchange, queue_idx, frames, cnt, now_ns);
+	if (unlikely(from->steer))
+		burst_learn(&burst, cnt);
 	if (unlikely(from->capture))
 		capture_in_end(from->capture);
 	stat_add(&from->stats.in_frames, cnt);

@@ -157,8 +157,6 @@ static unsigned choose_queue(struct netport_replica *to, struct exchange *exchan
 	unsigned spread;
 	uint32_t hash;
 
-	if (!steer)
-		return steering_spread(netport_frame_hash(frame), usable);
 	if (steer->steering->options.kind == STEERING_TABLE)
 		return table_queue(to, exchange, usable, frame, alone, now_ns);
 	hash = flow_hash(steer->steering, frame);
@@ -204,6 +202,24 @@ bool steer_lone(struct netport_replica *to, struct exchange *exchange, unsigned 
 	return true;
 }
 
+/* Nothing else was ever said. Returns the queues, as bits. */
+static uint64_t spread_all(uint64_t usable, struct frame *const *frames, unsigned cnt,
+			   uint8_t *queues)
+{
+	const unsigned queue_cnt = (unsigned)__builtin_popcountll(usable);
+	const bool dense = (usable & (usable + 1)) == 0;
+	uint64_t left = 0;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		const uint64_t hash = netport_frame_hash(frames[i]);
+
+		queues[i] = (uint8_t)(likely(dense) ? hash * queue_cnt >> 32
+						    : steering_spread((uint32_t)hash, usable));
+		left |= 1ull << queues[i];
+	}
+	return left;
+}
+
 /* Each queue once, frames of one in their order. */
 void steer_give(struct netport_replica *to, struct exchange *exchange, uint64_t usable,
 		struct frame *const *frames, unsigned cnt, bool alone, uint64_t now_ns)
@@ -222,7 +238,9 @@ void steer_give(struct netport_replica *to, struct exchange *exchange, uint64_t 
 		}
 		steer->used = true;
 	}
-	for (unsigned i = 0; i < cnt; i++) {
+	if (!steer)
+		left = spread_all(usable, frames, cnt, queues);
+	for (unsigned i = 0; steer && i < cnt; i++) {
 		queues[i] = (uint8_t)choose_queue(to, exchange, usable, frames[i], alone, now_ns);
 		if (likely(queues[i] != STEER_ELSEWHERE))
 			left |= 1ull << queues[i];

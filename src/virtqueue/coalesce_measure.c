@@ -162,6 +162,8 @@ static void end_epoch(const struct coalesce_config *config, struct coalesce_port
 	if (rate > RATE_MAX)
 		rate = RATE_MAX;
 	state->rate = smooth_rate(state->rate, rate);
+	if (state->epoch_holds == 0)
+		state->free_rate = state->rate;
 	state->batch_ns = state->epoch_bursts ? elapsed_ns / state->epoch_bursts : elapsed_ns;
 	judge_traffic(state, input);
 	end_sample(state, input->now_ns);
@@ -170,6 +172,7 @@ static void end_epoch(const struct coalesce_config *config, struct coalesce_port
 	state->epoch_ns = input->now_ns;
 	state->epoch_cnt = 0;
 	state->epoch_bursts = 0;
+	state->epoch_holds = 0;
 }
 
 /*

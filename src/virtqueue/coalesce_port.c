@@ -24,6 +24,13 @@ unsigned coalesce_port_asks(const struct coalesce_config *config,
 
 /* ---- buffers ---- */
 
+static void note_peak(uint64_t *peak, uint64_t value)
+{
+	*peak -= (*peak + COALESCE_PEAK_DECAY - 1) / COALESCE_PEAK_DECAY;
+	if (value > *peak)
+		*peak = value;
+}
+
 /* What the driver has posted, ever, by the count of now: did it post since the last wanted call? */
 static void watch_refill(struct coalesce_port_state *state, const struct coalesce_port_input *input)
 {
@@ -40,50 +47,79 @@ static void watch_refill(struct coalesce_port_state *state, const struct coalesc
 	/* The count may be much later than the posting. */
 	if (ns > NS_PER_S / 1000)
 		ns = NS_PER_S / 1000;
-	state->refill_cnt -= state->refill_cnt / 8;
-	state->refill_ns -= state->refill_ns / 8;
-	if (cnt > state->refill_cnt)
-		state->refill_cnt = cnt;
-	if (ns > state->refill_ns)
-		state->refill_ns = ns;
+	note_peak(&state->refill_cnt, cnt);
+	note_peak(&state->refill_ns, ns);
 	state->refill_known = true;
 	state->call_open = false;
 }
 
 /* How many entries of the ring may wait; all of them were posted when the hold began. */
-static uint64_t receive_budget(const struct coalesce_config *config,
-			       const struct coalesce_port_state *state,
-			       const struct coalesce_port_input *input)
+static uint64_t static_budget(const struct coalesce_port_state *state, uint64_t posted)
 {
-	const uint64_t posted = (uint64_t)input->free_cnt + input->used_cnt;
-	uint64_t coming = state->refill_cnt;
-	uint64_t room;
+	const uint64_t room = posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM;
 
 	if (!state->refill_known)
 		return posted / 4;
-	if (config->mode == COALESCE_ADAPTIVE) {
-		const uint64_t by_rate =
-			state->rate * (state->refill_ns / NS_PER_US) / (NS_PER_S / NS_PER_US);
+	return room > state->refill_cnt ? room - state->refill_cnt : 0;
+}
 
-		if (by_rate > coming)
-			coming = by_rate;
+/* The least that was left lately; also of a clock that went back. */
+static void watch_low(struct coalesce_port_state *state, const struct coalesce_port_input *input)
+{
+	const uint64_t elapsed_ns = input->now_ns - state->window_ns;
+
+	if (elapsed_ns >= COALESCE_LOW_NS) {
+		state->window_ns = input->now_ns;
+		state->free_low[1] = elapsed_ns < 2 * COALESCE_LOW_NS ? state->free_low[0]
+								      : UINT64_MAX;
+		state->free_low[0] = UINT64_MAX;
 	}
-	room = posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM;
-	room = room > coming ? room - coming : 0;
-	if (config->mode == COALESCE_ADAPTIVE && room > posted / 4)
-		room = posted / 4;
-	return room;
+	if (input->free_cnt < state->free_low[0])
+		state->free_low[0] = input->free_cnt;
+}
+
+static uint64_t less_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t without(uint64_t cnt, uint64_t reserve)
+{
+	return cnt > reserve ? cnt - reserve : 0;
+}
+
+/*
+ * What is held puts off the guest's work by that much, until it is idle again. So it must also fit
+ * beside the most work that it had lately.
+ */
+static uint64_t adaptive_budget(const struct coalesce_port_state *state, uint64_t posted)
+{
+	const uint64_t by_rate =
+		state->rate * (state->refill_ns / NS_PER_US) / (NS_PER_S / NS_PER_US);
+	const uint64_t low = less_of(state->free_low[0], state->free_low[1]);
+	uint64_t coming = state->refill_cnt > by_rate ? state->refill_cnt : by_rate;
+	uint64_t room;
+
+	if (!state->refill_known || coming < COALESCE_RESERVE_CNT)
+		coming = COALESCE_RESERVE_CNT;
+	room = without(posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM, coming);
+	room = less_of(room, without(posted, COALESCE_RESERVE_CNT) / 4);
+	return less_of(room, without(low, COALESCE_RESERVE_CNT));
 }
 
 static void begin_budget(const struct coalesce_config *config, struct coalesce_port_state *state,
 			 const struct coalesce_port_input *input)
 {
+	const uint64_t posted = (uint64_t)input->free_cnt + input->used_cnt;
+
 	if (!input->receive) {
 		state->budget_cnt = input->size / 2;
 		return;
 	}
 	watch_refill(state, input);
-	state->budget_cnt = receive_budget(config, state, input);
+	watch_low(state, input);
+	state->budget_cnt = config->mode == COALESCE_ADAPTIVE ? adaptive_budget(state, posted)
+							      : static_budget(state, posted);
 }
 
 /* ---- experience ---- */
@@ -105,6 +141,12 @@ static void lose_trust(struct coalesce_port_state *state)
 	state->regain_left = state->regain_next;
 }
 
+/* Somebody waits for what is held: it is not a stream at all. */
+static bool harmful(const struct coalesce_port_state *state)
+{
+	return state->rate * COALESCE_HARM_DEN < state->free_rate * COALESCE_HARM_NUM;
+}
+
 /* A call was held, and is due: did holding it bring anything? */
 static void learn(struct coalesce_port_state *state, enum coalesce_verdict verdict)
 {
@@ -112,7 +154,7 @@ static void learn(struct coalesce_port_state *state, enum coalesce_verdict verdi
 		state->trust = (int8_t)(state->trust - COALESCE_TRUST_MAX / 2);
 	else if (verdict != COALESCE_DUE_QUIET)
 		state->trust = (int8_t)(state->trust + 1);
-	else if (!state->stream)
+	else if (!state->stream || harmful(state))
 		state->trust = (int8_t)(state->trust - 1);
 	if (state->trust <= 0) {
 		lose_trust(state);
@@ -211,6 +253,7 @@ static enum coalesce_verdict decide_adaptive(const struct coalesce_config *confi
 		.quiet_ns = quiet_ns(state),
 	};
 	verdict = within(state, input, &bounds);
+	state->epoch_holds += verdict == COALESCE_HOLD;
 	if (held && verdict != COALESCE_HOLD && verdict != COALESCE_DUE_BUFFERS)
 		learn(state, verdict);
 	return verdict;

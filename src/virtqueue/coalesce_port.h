@@ -53,6 +53,17 @@
 #define COALESCE_SAMPLE_NS 10000000u
 #define COALESCE_SAMPLE_BURSTS 64u
 
+/* Peaks lose a 128th each time that they are measured. */
+#define COALESCE_PEAK_DECAY 128u
+/* Adaptive: buffers that are left for what comes at once, two bursts of the switch. */
+#define COALESCE_RESERVE_CNT 64u
+/* How few buffers there were is known of this long, and up to twice that. */
+#define COALESCE_LOW_NS 500000000u
+
+/* A hold that ends quiet was harmful if frames came so much slower than without: 7/8. */
+#define COALESCE_HARM_NUM 7u
+#define COALESCE_HARM_DEN 8u
+
 /* So many intervals between bursts without one, and no more comes. */
 #define COALESCE_QUIET_GAPS 6u
 #define COALESCE_QUIET_NS_MIN 10000u
@@ -85,7 +96,9 @@ struct coalesce_port_state {
 	uint64_t epoch_cnt;    /* frames */
 	uint64_t epoch_bursts; /* those at one instant are one */
 	uint64_t sent_cnt;     /* the guest's frames when it began */
+	uint64_t epoch_holds;  /* calls held in it */
 	uint64_t rate;         /* frames a second */
+	uint64_t free_rate;    /* the same while nothing was held */
 	uint64_t batch_ns;     /* mean distance of bursts */
 	bool measured;         /* an epoch has ended */
 	bool answers;
@@ -108,10 +121,12 @@ struct coalesce_port_state {
 	uint64_t used_seen;  /* of those for which no call was made, known */
 	uint64_t call_used;  /* used_total at the last call that was wanted */
 	uint64_t call_ns;
-	uint64_t posted_cnt; /* that the driver had posted, ever, when it was counted last */
-	uint64_t refill_cnt; /* peak: entries used between a call and new buffers */
-	uint64_t refill_ns;  /* peak: time */
-	bool call_open;      /* nothing was posted since that call */
+	uint64_t posted_cnt;  /* that the driver had posted, ever, when it was counted last */
+	uint64_t refill_cnt;  /* peak: entries used between a call and new buffers */
+	uint64_t refill_ns;   /* peak: time */
+	uint64_t free_low[2]; /* least that were posted and not used: in this window, the last */
+	uint64_t window_ns;   /* when that began */
+	bool call_open;       /* nothing was posted since that call */
 	bool refill_known;
 
 	/* the search's sample */

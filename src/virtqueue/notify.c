@@ -166,7 +166,7 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 
 	/* What was called for while nothing was decided does not count. */
 	if (unlikely(!vq->port_counted)) {
-		vq->port_frames = *port->frames - (used < *port->frames ? used : 0);
+		vq->port_frames = *port->frames - (used <= *port->frames ? used : 0);
 		vq->port_bytes = *port->bytes;
 		vq->port_counted = true;
 	}

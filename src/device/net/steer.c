@@ -62,18 +62,6 @@ struct net_steer {
 	struct balance_move moves[STEERING_TABLE_MAX];
 };
 
-const char *net_steering_mode_name(enum net_steering_mode mode)
-{
-	static const char *const names[] = {
-		[NET_STEERING_LEARN] = "learn",
-		[NET_STEERING_RSS] = "rss",
-		[NET_STEERING_REBALANCE] = "rebalance",
-	};
-	static_assert(ARRAY_LEN(names) == NET_STEERING_MODE_MAX_, "a name for each");
-
-	return mode < NET_STEERING_MODE_MAX_ ? names[mode] : NULL;
-}
-
 /* ---- what is wanted ---- */
 
 static bool by_guest(const struct net_device *net)

@@ -304,12 +304,12 @@ static void test_not_negotiated(void **state)
 	}
 	begin(0);
 	for (unsigned class = 0; class < 256; class ++) {
-		if (class <= OFFLOADS || class == STATS)
+		if (class <= NOTF_COAL || class == STATS)
 			continue;
 		assert_int_equal(net_rig_do(&rig, (uint8_t) class, 0, zeroes, 8), NET_ERR);
 	}
-	assert_int_equal(net_command_stats(&rig).control_refused, 256 - 7);
-	assert_int_equal(net_command_stats(&rig).control_commands, 256 - 7);
+	assert_int_equal(net_command_stats(&rig).control_refused, 256 - 8);
+	assert_int_equal(net_command_stats(&rig).control_commands, 256 - 8);
 	end();
 }
 

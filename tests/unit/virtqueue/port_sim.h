@@ -34,18 +34,19 @@ struct sim_options {
 	/* Request and response: so many are under way, each comes back so long after its answer. */
 	unsigned pairs;
 	uint64_t turn_ns;
-	uint64_t pairs_until_ns; /* after the start; then the stream at rate comes. 0: they never end */
+	uint64_t pairs_until_ns; /* after the start; then the stream at rate comes. 0: they never
+				    end */
 	bool unseen;             /* the answers leave elsewhere: nobody counts them */
 
 	uint32_t size;
-	bool at_once;        /* each buffer is posted when it is read; else by halves, as Linux does */
-	bool rearms;         /* wants each call, awake or not */
-	uint64_t wake_ns;    /* from a call to the first look */
+	bool at_once;     /* each buffer is posted when it is read; else by halves, as Linux does */
+	bool rearms;      /* wants each call, awake or not */
+	uint64_t wake_ns; /* from a call to the first look */
 	uint64_t wake_more_ns; /* and up to so much more, at random */
-	uint64_t service_ns; /* of a frame */
-	uint64_t look_ns;    /* of the owner of the queue, at a held call */
+	uint64_t service_ns;   /* of a frame */
+	uint64_t look_ns;      /* of the owner of the queue, at a held call */
 	uint64_t run_ns;
-	uint64_t from_ns;    /* counted from then on after the start */
+	uint64_t from_ns; /* counted from then on after the start */
 	uint32_t seed;
 	struct coalesce_config config;
 };
@@ -55,8 +56,8 @@ struct sim_result {
 	uint64_t drops;
 	uint64_t calls; /* made: the driver wanted them */
 	uint64_t decided;
-	uint64_t answers; /* of pairs */
-	uint64_t over_ns; /* held longer than usecs, at most */
+	uint64_t answers;         /* of pairs */
+	uint64_t over_ns;         /* held longer than usecs, at most */
 	uint64_t mean_ns, p99_ns; /* from coming to being read */
 	uint64_t verdicts[COALESCE_VERDICT_MAX_];
 	uint64_t held_first_ns; /* after the start: the first hold since jump_ns or pairs_until_ns */
