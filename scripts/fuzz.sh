@@ -12,8 +12,8 @@ declare -A files=(
 	[chain]="src/virtqueue/split.c src/virtqueue/packed.c src/virtqueue/chain.c"
 	[blk_request]="src/device/blk/request.c"
 	[net_tx]="src/device/net/tx.c src/device/net/rx.c src/device/net/rx_wait.c src/device/net/egress.c src/device/net/header.c"
-	[frame]="src/flow/dissect.c src/flow/checksum.c src/flow/segment.c"
-	[net_control]="src/device/net/control_execute.c src/device/net/control_stats.c src/device/net/rules.c"
+	[frame]="src/flow/dissect.c src/flow/checksum.c src/flow/segment.c src/flow/steering.c src/flow/toeplitz.c src/flow/vxlan.c"
+	[net_control]="src/device/net/control_execute.c src/device/net/control_rss.c src/device/net/control_stats.c src/device/net/rules.c src/device/net/steer.c"
 	[session]="src/vhost_user/message.c src/vhost_user/table.c src/vhost_user/session.c src/vhost_user/memory.c src/vhost_user/vring.c src/vhost_user/features.c src/vhost_user/config.c"
 )
 targets=("$@")

@@ -30,7 +30,7 @@ PACKAGES_build="gcc libc6-dev make meson ninja-build pkg-config python3
 	liburing-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libpcap-dev"
 PACKAGES_check="libcmocka-dev clang libclang-rt-14-dev llvm clang-tidy clang-format cppcheck
 	shellcheck codespell sparse qemu-utils qemu-system-common e2fsprogs util-linux mount fio
-	valgrind dpdk-dev iproute2 ethtool iperf3 tshark"
+	valgrind dpdk-dev libdpdk-dev iproute2 ethtool iperf3 tshark"
 PACKAGES_bench="dpdk-dev openvswitch-switch-dpdk iproute2 iperf3"
 PACKAGES_vm="python3 qemu-system-x86 busybox-static e2fsprogs util-linux mount fio iproute2
 	ethtool iperf3 debian-archive-keyring"

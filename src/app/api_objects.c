@@ -204,8 +204,10 @@ json_t *api_object_json(struct served *served)
 		put_disk(object, disk_of(served));
 		break;
 	case CONFIG_PORT:
-		if (port_of(served)->front.device)
+		if (port_of(served)->front.device) {
 			put(object, "guest", guest_json(port_of(served)->front.device));
+			put(object, "steering", api_steering_json(port_of(served)));
+		}
 		break;
 	case CONFIG_UPLINK:
 		put_uplink(object, uplink_of(served));

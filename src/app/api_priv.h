@@ -37,6 +37,10 @@ json_t *api_exchange_json(const struct daemon *daemon, const struct worker *work
 /* Describes the counters of ports, uplinks and exchanges. */
 void api_describe_net(json_t *list);
 
+/* api_steering.c: of a port whose device is there. */
+struct port;
+json_t *api_steering_json(const struct port *port);
+
 /* api.c */
 json_t *api_daemon_json(const struct daemon *daemon);
 

@@ -36,6 +36,27 @@ static int join_switch(struct port *port, struct err *err)
 	return netport_open(&options, &port->netport, err);
 }
 
+/* Members one by one: padding is not the configuration's. */
+static bool same_steering(const struct net_steering *a, const struct net_steering *b)
+{
+	return a->mode == b->mode && a->inner == b->inner && a->interval_ms == b->interval_ms &&
+	       a->types == b->types && a->key_bytes == b->key_bytes &&
+	       memcmp(a->key, b->key, sizeof(a->key)) == 0 && a->table_cnt == b->table_cnt &&
+	       memcmp(a->table, b->table, sizeof(a->table)) == 0;
+}
+
+/* A key that was not given is the one that everybody has. */
+static struct net_steering steering_of(const struct config_port *config)
+{
+	struct net_steering steering = config->steering;
+
+	if (steering.key_bytes == 0) {
+		steering.key_bytes = TOEPLITZ_KEY_BYTES;
+		memcpy(steering.key, toeplitz_key_default, TOEPLITZ_KEY_BYTES);
+	}
+	return steering;
+}
+
 static int make_device(struct port *port, struct err *err)
 {
 	const struct config_port *config = port_config(port);
@@ -49,6 +70,7 @@ static int make_device(struct port *port, struct err *err)
 		.mtu = (uint16_t)config->mtu,
 		.speed_mbit = config->speed_mbit ? config->speed_mbit : SPEED_UNKNOWN,
 		.offloads = config->offloads,
+		.steering = steering_of(config),
 		.packed = features->packed,
 		.in_order = features->in_order,
 		.event_idx = features->event_idx,
@@ -88,6 +110,16 @@ static int expose(struct served *served, struct err *err)
 	return served_front_listen(&port_of(served)->front, err);
 }
 
+static int change_steering(struct port *port, const struct config_port *from,
+			   const struct config_port *to, struct join *join, struct err *err)
+{
+	const struct net_steering steering = steering_of(to);
+
+	if (same_steering(&from->steering, &to->steering))
+		return 0;
+	return net_device_set_steering(port->front.device, &steering, join, err);
+}
+
 static int change(struct served *served, const struct config_object *from_object,
 		  const struct config_object *to_object, struct join *join, struct err *err)
 {
@@ -98,6 +130,12 @@ static int change(struct served *served, const struct config_object *from_object
 
 	if (rc)
 		return rc;
+	rc = change_steering(port, from, to, join, err);
+	if (rc) {
+		/* Without memory to go back it stays where it was sent: its queues run. */
+		served_front_change(&port->front, &to->front, &from->front, join, NULL);
+		return rc;
+	}
 	lan_change_vlans(port->netport, &from->vlans, &to->vlans, join);
 	if (from->mac_lock != to->mac_lock)
 		netport_set_lock(port->netport, to->mac_lock, to->mac, join);

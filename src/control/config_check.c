@@ -139,7 +139,10 @@ static void finish_daemon(struct config_daemon *daemon, struct config_errors *er
 			  "CPU %d is not one that this process may use (allowed: %s)", cpu, text);
 }
 
-/* What an object does not say of the keys that both have is as the daemon says. */
+/*
+ * What an object does not say of the keys that both have is as the daemon says, unless its kind has
+ * a default of its own.
+ */
 static int inherit(const struct config_daemon *daemon, struct config_object *object)
 {
 	const struct schema_table *table = config_table(object->kind);
@@ -149,7 +152,7 @@ static int inherit(const struct config_daemon *daemon, struct config_object *obj
 		const struct schema_row *row = &table->rows[i];
 		int of_daemon = schema_find(&schema_daemon, row->key);
 
-		if (of_daemon >= 0 && !(object->given & 1ull << i))
+		if (of_daemon >= 0 && !row->value && !(object->given & 1ull << i))
 			rc = schema_copy(row, object, &schema_daemon.rows[of_daemon], daemon);
 	}
 	return rc;
@@ -189,12 +192,26 @@ static void backends_text(uint32_t backends, char *buf, size_t size)
 	}
 }
 
+/* "rss, rebalance": the modes of steering that a key belongs to. */
+static void modes_text(uint32_t modes, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (unsigned i = 0; i < NET_STEERING_MODE_MAX_; i++) {
+		if (modes & 1u << i)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						net_steering_mode_name((enum net_steering_mode)i));
+	}
+}
+
 /* Keys that mean nothing beside the others. */
 static void check_belonging(const struct config *config, const struct config_object *object,
 			    struct config_errors *errors)
 {
 	const struct schema_table *table = config_table(object->kind);
 	const struct config_disk *disk = (const struct config_disk *)object;
+	const struct config_port *port = (const struct config_port *)object;
 	char names[64];
 	char what[160];
 
@@ -203,12 +220,19 @@ static void check_belonging(const struct config *config, const struct config_obj
 
 		if (!(object->given & 1ull << i))
 			continue;
-		/* Only a disk's rows have them. */
+		/* Only a disk's rows have these, and only a port's the next. */
 		if (row->backends && !(row->backends & 1u << disk->backend)) {
 			backends_text(row->backends, names, sizeof(names));
 			snprintf(what, sizeof(what),
 				 "does not belong to backend %s (allowed with: %s)",
 				 storage_backend_name(disk->backend), names);
+			config_complain_of(config, object, row->key, what, errors);
+		}
+		if (row->steering && !(row->steering & 1u << port->steering.mode)) {
+			modes_text(row->steering, names, sizeof(names));
+			snprintf(what, sizeof(what),
+				 "means nothing with steering.mode %s (allowed with: %s)",
+				 net_steering_mode_name(port->steering.mode), names);
 			config_complain_of(config, object, row->key, what, errors);
 		}
 		if (row->only_with && !config_given(object, row->only_with)) {

@@ -80,6 +80,25 @@ static void check_vlans(const struct config *config, const struct config_object 
 				   errors);
 }
 
+/* What of the table is no queue pair; that it belongs to the mode is checked with all keys. */
+static void check_table(const struct config *config, const struct config_port *port,
+			struct config_errors *errors)
+{
+	const struct net_steering *steering = &port->steering;
+	char what[160];
+
+	for (unsigned i = 0; i < steering->table_cnt; i++) {
+		if (steering->table[i] < port->queue_pairs)
+			continue;
+		snprintf(what, sizeof(what),
+			 "queue pair %u at entry %u is not there: queue-pairs is %u (allowed: 0 "
+			 "to %u)",
+			 steering->table[i], i, port->queue_pairs, port->queue_pairs - 1);
+		config_complain_of(config, &port->object, "steering.table", what, errors);
+		return;
+	}
+}
+
 /* Of ports before it on the same switch. */
 static void check_mac(const struct config *config, const struct config_port *port,
 		      struct config_errors *errors)
@@ -170,6 +189,7 @@ void config_check_net(struct config *config, struct config_object *object,
 			netaddr_mac_of_name(object->name, port->mac);
 		check_switch(config, object, errors);
 		check_vlans(config, object, errors);
+		check_table(config, port, errors);
 		check_mac(config, port, errors);
 		break;
 	case CONFIG_UPLINK:

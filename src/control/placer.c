@@ -147,24 +147,75 @@ static void note_workers(struct placed_state *state, cpu_set_t *numbers, cpu_set
 	}
 }
 
-/* The queues that run, by number, and the workers where they are. */
-static unsigned list_running(struct placed_state *state)
+uint16_t placer_rank(struct placer_ranks *ranks, const struct device *device, unsigned idx)
+{
+	unsigned group = device_queue_group(device, idx);
+
+	if (group == DEVICE_GROUP_ANY)
+		return PLACEMENT_NONE;
+	if (ranks->cnt == 0 || group != ranks->last)
+		ranks->cnt++;
+	ranks->last = group;
+	return (uint16_t)(ranks->cnt - 1);
+}
+
+/* The queues that run, by number, the workers where they are, and their groups. */
+static void list_running(struct placed_state *state)
 {
 	struct placer *placer = state->placer;
+	struct placer_ranks ranks = {0};
 	unsigned cnt = 0;
 
 	for (unsigned i = 0; i < state->queue_cnt; i++) {
+		struct placed_queue *queue = &state->queues[i];
 		struct worker *worker = device_queue_worker(state->placed->device, i);
+		const unsigned groups = ranks.cnt;
 
 		if (!worker) {
 			placer_count_queue(state, i, PLACEMENT_NONE);
-			state->queues[i].by_load = false;
+			queue->by_load = false;
 			continue;
 		}
 		placer->queue_idx[cnt] = (uint16_t)i;
-		placer->current[cnt++] = placer->slot_of_worker[worker_idx(worker)];
+		placer->current[cnt] = placer->slot_of_worker[worker_idx(worker)];
+		queue->rank = placer_rank(&ranks, state->placed->device, i);
+		if (ranks.cnt != groups)
+			placer->group_current[groups] = placer->current[cnt];
+		cnt++;
 	}
-	return cnt;
+	state->running_cnt = cnt;
+	state->group_cnt = ranks.cnt;
+}
+
+static void assign_by_order(struct placed_state *state)
+{
+	struct placer *placer = state->placer;
+	const struct device *device = state->placed->device;
+
+	for (unsigned i = 0; i < state->running_cnt; i++) {
+		unsigned place = device_queue_group(device, placer->queue_idx[i]);
+
+		if (place == DEVICE_GROUP_ANY)
+			place = placer->queue_idx[i];
+		placer->target[i] = placer->group_target[place];
+	}
+}
+
+static void assign_groups(struct placed_state *state)
+{
+	struct placer *placer = state->placer;
+
+	for (unsigned i = 0; i < state->running_cnt; i++) {
+		uint16_t rank = state->queues[placer->queue_idx[i]].rank;
+
+		if (rank == PLACEMENT_NONE)
+			rank = 0;
+		if (state->group_cnt)
+			placer->target[i] = placer->group_target[rank];
+		else
+			placer->target[i] =
+				placer->current[i] == PLACEMENT_NONE ? 0 : placer->current[i];
+	}
 }
 
 /* Fills target with an index into workers for each queue that runs. */
@@ -180,8 +231,8 @@ static int assign(struct placed_state *state, struct worker *const *workers, uns
 		.worker_cnt = worker_cnt,
 		.homes = state->homes,
 		.home_cnt = state->home_cnt,
-		.queue_cnt = state->running_cnt,
-		.current = state->fresh ? NULL : placer->current,
+		.queue_cnt = state->group_cnt,
+		.current = state->fresh ? NULL : placer->group_current,
 	};
 	int status;
 
@@ -200,14 +251,21 @@ static int assign(struct placed_state *state, struct worker *const *workers, uns
 		if (idx != PLACEMENT_NONE && placer->slot_of_worker[idx] != PLACEMENT_NONE)
 			placer->nearby[placer->slot_of_worker[idx]].queue_cnt--;
 	}
-	/* By order means by the queue's number, whichever others run. */
+	/* As much as a group is one: others' load, in groups of this size. */
+	for (unsigned i = 0; i < worker_cnt && state->group_cnt; i++)
+		placer->nearby[i].queue_cnt =
+			placer->nearby[i].queue_cnt * state->group_cnt / state->running_cnt;
+	/* By order means by number, whichever queues run. */
 	if (state->mode != PLACEMENT_AUTO)
 		input.queue_cnt = state->queue_cnt;
-	status = placement_assign(&input, placer->target);
-	for (unsigned i = 0; i < state->running_cnt && !status && state->mode != PLACEMENT_AUTO;
-	     i++)
-		placer->target[i] = placer->target[placer->queue_idx[i]];
-	return status;
+	status = placement_assign(&input, placer->group_target);
+	if (status)
+		return status;
+	if (state->mode == PLACEMENT_AUTO)
+		assign_groups(state);
+	else
+		assign_by_order(state);
+	return 0;
 }
 
 /* "0-1 on worker 0 (CPU 2); 2 on worker 1 (CPU 3)" */
@@ -300,7 +358,7 @@ static void place_running(struct placed_state *state, bool other_homes)
 	memset(placer->slot_of_worker, 0xff, sizeof(placer->slot_of_worker));
 	for (unsigned i = 0; i < worker_cnt; i++)
 		placer->slot_of_worker[worker_idx(workers[i])] = (uint16_t)i;
-	state->running_cnt = list_running(state);
+	list_running(state);
 	if (state->fresh || other_homes)
 		forget_load_moves(state);
 	status = assign(state, workers, worker_cnt);

@@ -10,12 +10,14 @@
  *    for a moment, all that run are placed together: by the front end's threads (mode auto), else
  *    the `vcpus` key, else their order. Those that stand elsewhere are moved while they run, and
  *    start there from then on.
- * 2. One round of moves a device is under way at a time; what becomes due meanwhile follows.
- * 3. At each round's end the front ends' threads are looked at again, a few devices a round, for
+ * 2. Placed are groups of queues (device_queue_group()): both queues of a port's pair are where its
+ *    vCPU is near. A queue of no group goes with the first that runs.
+ * 3. One round of moves a device is under way at a time; what becomes due meanwhile follows.
+ * 4. At each round's end the front ends' threads are looked at again, a few devices a round, for
  *    they may be pinned late. Only other homes place anew; a vCPU that merely ran on another node
  *    has to be found there twice.
- * 4. Then load is looked at (rebalance.h). What load moved stays there while its homes stay and its
- *    queue runs.
+ * 5. Then load is looked at (rebalance.h). It moves single queues, and what it moved stays there
+ *    while its homes stay and its queue runs.
  *
  * Control thread only.
  */
@@ -98,7 +100,7 @@ struct placed_view {
 };
 
 struct placed_queue_view {
-	unsigned vcpu_first, vcpu_cnt;    /* that drive it */
+	unsigned vcpu_first, vcpu_cnt;    /* that drive it; 0 of them: not known, or any may */
 	enum placement_nearness nearness; /* of its worker to them */
 };
 

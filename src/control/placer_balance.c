@@ -127,17 +127,18 @@ static unsigned list_queues(struct placed_state *state, uint64_t window_ns,
 {
 	struct placer *placer = state->placer;
 	bool anywhere = (unsigned)CPU_COUNT(&state->workers) == placer->worker_cnt;
-	unsigned cnt = 0, rank = 0;
+	unsigned cnt = 0;
 
 	for (unsigned i = 0; i < state->queue_cnt; i++) {
 		struct placed_queue *queue = &state->queues[i];
-		struct placement_drivers drivers;
+		struct placement_drivers drivers = {0};
 
 		if (queue->worker == PLACEMENT_NONE)
 			continue;
-		drivers = placement_drivers(state->running_cnt, state->home_cnt, rank++);
 		if (!is_movable(state, i))
 			continue;
+		if (queue->rank != PLACEMENT_NONE)
+			drivers = placement_drivers(state->group_cnt, state->home_cnt, queue->rank);
 		movables[cnt] = (struct movable){.state = state, .queue = i};
 		queues[cnt++] = (struct rebalance_queue){
 			.worker = queue->worker,

@@ -206,8 +206,9 @@ void placer_view(const struct placed *placed, struct placed_view *view)
 bool placer_queue_view(const struct placed *placed, unsigned idx, struct placed_queue_view *view)
 {
 	const struct placed_state *state = placed->state;
-	unsigned cnt = 0, rank = 0;
 	struct placement_drivers drivers;
+	struct placer_ranks ranks = {0};
+	uint16_t rank = PLACEMENT_NONE;
 	struct worker *worker;
 
 	*view = (struct placed_queue_view){.nearness = PLACEMENT_UNKNOWN};
@@ -215,12 +216,17 @@ bool placer_queue_view(const struct placed *placed, unsigned idx, struct placed_
 	if (!worker)
 		return false;
 	for (unsigned i = 0; i < state->queue_cnt; i++) {
+		uint16_t at;
+
 		if (!device_queue_worker(placed->device, i))
 			continue;
-		cnt++;
-		rank += i < idx;
+		at = placer_rank(&ranks, placed->device, i);
+		if (i == idx)
+			rank = at;
 	}
-	drivers = placement_drivers(cnt, state->home_cnt, rank);
+	if (rank == PLACEMENT_NONE)
+		return true;
+	drivers = placement_drivers(ranks.cnt, state->home_cnt, rank);
 	view->vcpu_first = drivers.first;
 	view->vcpu_cnt = drivers.cnt;
 	if (drivers.cnt)

@@ -35,6 +35,7 @@ struct placer_waiter {
 
 struct placed_queue {
 	uint16_t worker; /* where it was put, and is counted; PLACEMENT_NONE: did not run */
+	uint16_t rank;   /* of its group among those that run; PLACEMENT_NONE: of none */
 	bool by_load;    /* a round put it there */
 	uint64_t load_seen_ns;
 	uint64_t load_ns; /* of the round */
@@ -64,8 +65,9 @@ struct placed_state {
 	struct placement_conflict conflicts[PLACER_CONFLICTS_MAX];
 	unsigned conflict_cnt;
 	unsigned running_cnt;
-	cpu_set_t workers; /* their numbers */
-	cpu_set_t cpus;    /* theirs */
+	unsigned group_cnt; /* with a queue that runs */
+	cpu_set_t workers;  /* their numbers */
+	cpu_set_t cpus;     /* theirs */
 
 	struct log_limit limit;
 	struct log_limit conflict_limit;
@@ -99,8 +101,10 @@ struct placer {
 	struct placement_worker nearby[PLACEMENT_WORKERS_MAX];
 	uint16_t slot_of_worker[PLACEMENT_WORKERS_MAX];
 	uint16_t queue_idx[PLACEMENT_QUEUES_MAX];
-	uint16_t current[PLACEMENT_QUEUES_MAX];
-	uint16_t target[PLACEMENT_QUEUES_MAX];
+	uint16_t current[PLACEMENT_QUEUES_MAX];       /* of each queue that runs */
+	uint16_t target[PLACEMENT_QUEUES_MAX];        /* the same */
+	uint16_t group_current[PLACEMENT_QUEUES_MAX]; /* of each group: its first queue's */
+	uint16_t group_target[PLACEMENT_QUEUES_MAX];
 
 	unsigned worker_cnt;
 	struct placer_worker workers[]; /* worker_cnt */
@@ -115,6 +119,16 @@ void placer_moves_begin(struct placed_state *state);
 void placer_moves_end(struct placed_state *state);
 /* Counts a queue as served by worker number idx, or by none. */
 void placer_count_queue(struct placed_state *state, unsigned queue, uint16_t idx);
+
+/*
+ * The ranks of groups among those that run, for queues that run in their order: of queue idx, or
+ * PLACEMENT_NONE. All zero before the first.
+ */
+struct placer_ranks {
+	unsigned cnt; /* groups so far */
+	unsigned last;
+};
+uint16_t placer_rank(struct placer_ranks *ranks, const struct device *device, unsigned idx);
 
 /* placer_look.c */
 

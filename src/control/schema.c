@@ -18,7 +18,8 @@ static const char *const type_names[] = {
 	[SCHEMA_CHOICE] = "choice",   [SCHEMA_NAME] = "name",       [SCHEMA_TEXT] = "text",
 	[SCHEMA_PATH] = "path",       [SCHEMA_CPUS] = "cpu-list",   [SCHEMA_USER] = "user",
 	[SCHEMA_GROUP] = "group",     [SCHEMA_ORDER] = "cpu-order", [SCHEMA_MAC] = "mac-address",
-	[SCHEMA_VLANS] = "vlan-list",
+	[SCHEMA_VLANS] = "vlan-list", [SCHEMA_KEY] = "key",         [SCHEMA_TABLE] = "table",
+	[SCHEMA_WORDS] = "words",
 };
 _Static_assert(ARRAY_LEN(type_names) == SCHEMA_TYPE_MAX_, "a name for each type");
 
@@ -134,6 +135,13 @@ static void choices_text(const struct schema_row *row, char *buf, size_t size)
 	}
 }
 
+static void words_text(const struct schema_row *row, char *buf, size_t size)
+{
+	int len = snprintf(buf, size, "all, ");
+
+	choices_text(row, buf + len, size - (size_t)len);
+}
+
 void schema_allowed_text(const struct schema_row *row, char *buf, size_t size)
 {
 	unsigned long long min = row->min;
@@ -185,6 +193,17 @@ void schema_allowed_text(const struct schema_row *row, char *buf, size_t size)
 		break;
 	case SCHEMA_VLANS:
 		snprintf(buf, size, "VLANs and ranges from 0 to 4094 such as 10,20-30");
+		break;
+	case SCHEMA_KEY:
+		snprintf(buf, size, "%llu to %llu bytes in hexadecimal such as 6d:5a:56 or 6d5a56",
+			 min, max);
+		break;
+	case SCHEMA_TABLE:
+		snprintf(buf, size, "%llu to %llu queue pairs, a power of two, such as 0,1,2,3",
+			 min, max);
+		break;
+	case SCHEMA_WORDS:
+		words_text(row, buf, size);
 		break;
 	case SCHEMA_TYPE_MAX_:
 		CHECK(false);

@@ -34,6 +34,9 @@ enum schema_type {
 	SCHEMA_GROUP,  /* gid_t */
 	SCHEMA_MAC,    /* uint8_t[6], a unicast address; zeroes: none */
 	SCHEMA_VLANS,  /* char *; max bytes; as netaddr_parse_vlans() takes it */
+	SCHEMA_KEY,    /* struct rss_key (rss_text.h); min, max bytes */
+	SCHEMA_TABLE,  /* struct rss_table; min, max entries */
+	SCHEMA_WORDS,  /* uint32_t, a bit for each idx of choice() */
 	SCHEMA_TYPE_MAX_,
 };
 
@@ -45,7 +48,7 @@ struct schema_row {
 	const char *help;           /* one sentence or more */
 	const char *value;          /* default, as text that is parsed like any other; or NULL */
 	const char *value_in_words; /* what the default is when it is no constant; or NULL */
-	/* CHOICE: the idx-th name, NULL beyond the last. Index = value of the enum. */
+	/* CHOICE, WORDS: the idx-th name, NULL beyond the last. Index = value of the enum. */
 	const char *(*choice)(unsigned idx);
 	const char *only_with; /* another key without which this one means nothing; or NULL */
 	uint64_t min;
@@ -53,6 +56,7 @@ struct schema_row {
 	enum schema_type type;
 	bool runtime;      /* may be changed while the object runs */
 	uint32_t backends; /* bit = enum storage_backend that the key belongs to; 0 = all */
+	uint32_t steering; /* bit = enum net_steering_mode that the key belongs to; 0 = all */
 	uint32_t offset;   /* of the member in the object's struct */
 };
 
@@ -116,8 +120,8 @@ const char *schema_runtime_text(const struct schema_row *row);
 
 /*
  * Every key with its value, nested ones in objects; null for what has none, and for keys that mean
- * nothing here: those of other back ends, and `socket-mode` without `socket`. Each value is taken
- * by schema_set() as its text.
+ * nothing here: those of other back ends or modes of steering, and `socket-mode` without `socket`.
+ * Each value is taken by schema_set() as its text.
  */
 json_t *schema_get(const struct schema_table *table, const void *object);
 /* Names of the keys that were given: the others have their defaults, or the daemon's values. */

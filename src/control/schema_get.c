@@ -9,9 +9,11 @@
 #include "control/config.h"
 #include "control/json_text.h"
 #include "control/netaddr.h"
+#include "control/rss_text.h"
 #include "control/schema.h"
 
 #define CPUS_TEXT_BYTES 2048
+#define WORDS_TEXT_BYTES 256
 
 static json_t *number_json(uint64_t value)
 {
@@ -35,6 +37,34 @@ static json_t *mac_json(const uint8_t *mac)
 	if (!netaddr_is_unicast(mac))
 		return json_null();
 	netaddr_format_mac(mac, text);
+	return json_string(text);
+}
+
+static json_t *key_json(const void *member)
+{
+	char text[RSS_TEXT_KEY_TEXT_BYTES];
+	struct rss_key key;
+
+	memcpy(&key, member, sizeof(key));
+	rss_format_key(&key, text);
+	return key.bytes ? json_string(text) : json_null();
+}
+
+static json_t *table_json(const void *member)
+{
+	char text[RSS_TEXT_TABLE_TEXT_BYTES];
+	struct rss_table table;
+
+	memcpy(&table, member, sizeof(table));
+	rss_format_table(&table, text);
+	return table.cnt ? json_string(text) : json_null();
+}
+
+static json_t *words_json(const struct schema_row *row, const uint32_t *bits)
+{
+	char text[WORDS_TEXT_BYTES];
+
+	rss_format_words(*bits, row->choice, text, sizeof(text));
 	return json_string(text);
 }
 
@@ -69,6 +99,12 @@ static json_t *value_json(const struct schema_row *row, const void *member)
 		return cpus_json(member);
 	case SCHEMA_MAC:
 		return mac_json(member);
+	case SCHEMA_KEY:
+		return key_json(member);
+	case SCHEMA_TABLE:
+		return table_json(member);
+	case SCHEMA_WORDS:
+		return words_json(row, member);
 	case SCHEMA_VLANS:
 	case SCHEMA_NAME:
 	case SCHEMA_TEXT:
@@ -89,6 +125,7 @@ static bool has_default(const struct schema_table *table, const struct schema_ro
 	case SCHEMA_POW2:
 	case SCHEMA_SIZE:
 	case SCHEMA_CHOICE:
+	case SCHEMA_WORDS:
 		return row->value ||
 		       (table != &schema_daemon && schema_find(&schema_daemon, row->key) >= 0);
 	default: /* the member itself says so */
@@ -96,12 +133,17 @@ static bool has_default(const struct schema_table *table, const struct schema_ro
 	}
 }
 
-/* A key of another back end, or one that means nothing without a key that was not given. */
+/* A key of another back end or mode of steering, or one that means nothing without a key that was
+ * not given. */
 static bool belongs(const struct schema_table *table, const struct schema_row *row,
 		    const struct config_object *head)
 {
 	const struct config_disk *disk = (const struct config_disk *)head;
+	const struct config_port *port = (const struct config_port *)head;
 
+	/* Only a disk's rows have back ends, and only a port's modes of steering. */
+	if (row->steering && !(row->steering & 1u << port->steering.mode))
+		return false;
 	if (row->only_with && !(head->given & 1ull << schema_find(table, row->only_with)))
 		return false;
 	return !row->backends || row->backends & 1u << disk->backend;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "device/net/net.h"
 #include "storage/storage.h"
 
 #define LINE_COLUMNS 80
@@ -47,7 +48,8 @@ static const char *value_word(const struct schema_row *row)
 		[SCHEMA_CHOICE] = "WORD", [SCHEMA_NAME] = "NAME",  [SCHEMA_TEXT] = "TEXT",
 		[SCHEMA_PATH] = "PATH",   [SCHEMA_CPUS] = "CPUS",  [SCHEMA_USER] = "USER",
 		[SCHEMA_GROUP] = "GROUP", [SCHEMA_ORDER] = "CPUS", [SCHEMA_MAC] = "MAC",
-		[SCHEMA_VLANS] = "VLANS",
+		[SCHEMA_VLANS] = "VLANS", [SCHEMA_KEY] = "KEY",    [SCHEMA_TABLE] = "TABLE",
+		[SCHEMA_WORDS] = "WORDS",
 	};
 	_Static_assert(ARRAY_LEN(words) == SCHEMA_TYPE_MAX_, "a word for each type");
 
@@ -119,6 +121,18 @@ static json_t *backends_json(const struct schema_row *row)
 	return names;
 }
 
+static json_t *steering_json(const struct schema_row *row)
+{
+	json_t *names = json_array();
+
+	for (unsigned i = 0; i < NET_STEERING_MODE_MAX_; i++) {
+		if (row->steering & 1u << i)
+			json_array_append_new(names, json_string(net_steering_mode_name(
+							     (enum net_steering_mode)i)));
+	}
+	return names;
+}
+
 static json_t *row_json(const struct schema_row *row)
 {
 	char allowed[ALLOWED_BYTES];
@@ -141,6 +155,8 @@ static json_t *row_json(const struct schema_row *row)
 		json_object_set_new(object, "choices", choices_json(row));
 	if (row->backends)
 		json_object_set_new(object, "backends", backends_json(row));
+	if (row->steering)
+		json_object_set_new(object, "steering-modes", steering_json(row));
 	if (row->only_with)
 		json_object_set_new(object, "only-with", json_string(row->only_with));
 	json_object_set_new(object, "runtime", json_boolean(row->runtime));

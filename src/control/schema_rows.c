@@ -111,11 +111,11 @@ static const struct schema_row daemon_rows[] = {
 	 .choice = schema_choice_coalesce,
 	 .value = "off",
 	 .offset = DAEMON(coalesce.mode),
-	 .help = "When a guest that wants notifications gets one for completed requests: with off "
-		 "at the end of each burst; with static when coalesce.packets are completed or "
-		 "coalesce.usecs have passed; with adaptive within the same bounds, by the rate of "
-		 "completions and the requests in flight, so that a guest that waits is not kept "
-		 "waiting."},
+	 .help = "When the guest of a disk gets a notification, if it wants any, for completed "
+		 "requests: with off at the end of each burst; with static when coalesce.packets "
+		 "are completed or coalesce.usecs have passed; with adaptive within the same "
+		 "bounds, by the rate of completions and the requests in flight, so that a guest "
+		 "that waits is not kept waiting. Ports have keys and defaults of their own."},
 	/* 16 and 50: a burst of half the ring's usual fetch, and about what waking a core costs. */
 	{.key = "coalesce.packets",
 	 .runtime = true,
@@ -124,7 +124,8 @@ static const struct schema_row daemon_rows[] = {
 	 .min = 1,
 	 .max = COALESCE_PACKETS_MAX,
 	 .offset = DAEMON(coalesce.packets),
-	 .help = "The most completions to one notification, unless coalesce.mode is off."},
+	 .help = "The most completions of a disk to one notification, unless coalesce.mode is "
+		 "off."},
 	{.key = "coalesce.usecs",
 	 .runtime = true,
 	 .type = SCHEMA_INT,
@@ -132,7 +133,8 @@ static const struct schema_row daemon_rows[] = {
 	 .min = 1,
 	 .max = COALESCE_USECS_MAX,
 	 .offset = DAEMON(coalesce.usecs),
-	 .help = "How long a completion waits for its notification at most, in microseconds, "
+	 .help = "How long a disk's completion waits for its notification at most, in "
+		 "microseconds, "
 		 "unless coalesce.mode is off."},
 	{.key = "api",
 	 .type = SCHEMA_PATH,
@@ -271,6 +273,29 @@ static const struct schema_row disk_rows[] = {
 			 "Offer completion in the order of submission. A slow request then holds "
 			 "up those behind it."),
 	SCHEMA_SERVICE_ROWS(config_disk, "disk"),
+	{.key = "coalesce.mode",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = schema_choice_coalesce,
+	 .value_in_words = "the daemon's",
+	 .offset = SCHEMA_OFFSET(config_disk, front.coalesce.mode),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "coalesce.packets",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value_in_words = "the daemon's",
+	 .min = 1,
+	 .max = COALESCE_PACKETS_MAX,
+	 .offset = SCHEMA_OFFSET(config_disk, front.coalesce.packets),
+	 .help = "As the daemon's key, for this disk."},
+	{.key = "coalesce.usecs",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value_in_words = "the daemon's",
+	 .min = 1,
+	 .max = COALESCE_USECS_MAX,
+	 .offset = SCHEMA_OFFSET(config_disk, front.coalesce.usecs),
+	 .help = "As the daemon's key, for this disk."},
 	{.key = "rq-affinity",
 	 .runtime = true,
 	 .type = SCHEMA_INT,

@@ -3,6 +3,7 @@
  * The rows of the schema: the keys of switches, ports and uplinks. Data only; the daemon and disks
  * are in schema_rows.c.
  */
+#include "control/rss_text.h"
 #include "control/schema_rows_priv.h"
 #include "device/net/net.h"
 #include "network/netport.h"
@@ -17,6 +18,21 @@
 #define FLOOD_PPS_MAX 100000000
 /* VIRTIO 1.3, 5.1.4: speed has 31 bits. */
 #define SPEED_MBIT_MAX 0x7fffffff
+
+/* Fewer frames say little, and a load that lasts longer is seen by a person. */
+#define INTERVAL_MS_MIN 10
+#define INTERVAL_MS_MAX 60000
+/* The modes that hash frames over a table. */
+#define BY_TABLE (1u << NET_STEERING_RSS | 1u << NET_STEERING_REBALANCE)
+
+_Static_assert(RSS_TEXT_KEY_BYTES_MAX == TOEPLITZ_KEY_BYTES, "a key is one");
+_Static_assert(RSS_TEXT_TABLE_MAX == STEERING_TABLE_MAX, "a table is one");
+_Static_assert(offsetof(struct net_steering, key) - offsetof(struct net_steering, key_bytes) ==
+		       offsetof(struct rss_key, key),
+	       "a key is stored as a struct rss_key");
+_Static_assert(offsetof(struct net_steering, table) - offsetof(struct net_steering, table_cnt) ==
+		       offsetof(struct rss_table, entries),
+	       "a table is stored as a struct rss_table");
 
 static const char *choice_queue_num(unsigned idx)
 {
@@ -36,6 +52,16 @@ static const char *choice_uplink_type(unsigned idx)
 {
 	return idx < CONFIG_UPLINK_TYPE_MAX_ ? config_uplink_type_name((enum config_uplink_type)idx)
 					     : NULL;
+}
+
+static const char *choice_steering(unsigned idx)
+{
+	return net_steering_mode_name((enum net_steering_mode)idx);
+}
+
+static const char *choice_hash_type(unsigned idx)
+{
+	return hash_type_name((enum hash_type)idx);
 }
 
 static const struct schema_row switch_rows[] = {
@@ -190,6 +216,94 @@ static const struct schema_row port_rows[] = {
 	SCHEMA_RING_ROWS(config_port, "true",
 			 "Offer to use buffers in the order in which they were made available."),
 	SCHEMA_SERVICE_ROWS(config_port, "port"),
+	{.key = "coalesce.mode",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = schema_choice_coalesce,
+	 .value = "adaptive",
+	 .offset = SCHEMA_OFFSET(config_port, front.coalesce.mode),
+	 .help = "When the guest gets an interrupt, if it wants any, for frames to it and for "
+		 "those "
+		 "that it sent: with off at the end of each burst; with static when "
+		 "coalesce.packets are there or coalesce.usecs have passed; with adaptive within "
+		 "the same bounds and only while frames come fast, never beyond the buffers that "
+		 "the guest has free, nor for an answer that it waits for. What the guest sets "
+		 "itself (ethtool -C) goes over it."},
+	/* The bounds, not the goals, of adaptive: what the receive ring of most guests holds, and
+	 * half of what a person's ping shows as a tenth. */
+	{.key = "coalesce.packets",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value = "256",
+	 .min = 1,
+	 .max = COALESCE_PACKETS_MAX,
+	 .offset = SCHEMA_OFFSET(config_port, front.coalesce.packets),
+	 .help = "The most frames to one interrupt, unless coalesce.mode is off."},
+	{.key = "coalesce.usecs",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value = "500",
+	 .min = 1,
+	 .max = COALESCE_USECS_MAX,
+	 .offset = SCHEMA_OFFSET(config_port, front.coalesce.usecs),
+	 .help = "How long a frame waits for its interrupt at most, in microseconds, unless "
+		 "coalesce.mode is off."},
+	{.key = "steering.mode",
+	 .runtime = true,
+	 .type = SCHEMA_CHOICE,
+	 .choice = choice_steering,
+	 .value = "learn",
+	 .offset = SCHEMA_OFFSET(config_port, steering.mode),
+	 .help = "On which of several receive queues a frame comes to the guest: with learn on the "
+		 "one of the pair that the guest sends the same flow from, by a hash if it does "
+		 "not; with rss by a hash and a table; with rebalance the same, and the table "
+		 "follows the load that is measured, without reordering a flow. What the guest "
+		 "sets itself (ethtool -X) goes over it."},
+	{.key = "steering.types",
+	 .runtime = true,
+	 .type = SCHEMA_WORDS,
+	 .choice = choice_hash_type,
+	 .value = "all",
+	 .steering = BY_TABLE,
+	 .offset = SCHEMA_OFFSET(config_port, steering.types),
+	 .help = "The kinds of frames that are hashed, each by its addresses, those of TCP and UDP "
+		 "by their ports too; all others come on the first queue. On a command line its "
+		 "commas are doubled."},
+	{.key = "steering.key",
+	 .runtime = true,
+	 .type = SCHEMA_KEY,
+	 .value_in_words = "that of Microsoft's verification suite",
+	 .min = 1,
+	 .max = TOEPLITZ_KEY_BYTES,
+	 .steering = BY_TABLE,
+	 .offset = SCHEMA_OFFSET(config_port, steering.key_bytes),
+	 .help = "The key of the hash, as ethtool -x prints it; a shorter one is followed by "
+		 "zeroes."},
+	{.key = "steering.table",
+	 .runtime = true,
+	 .type = SCHEMA_TABLE,
+	 .value_in_words = "the queue pairs in use, in turn",
+	 .min = 1,
+	 .max = STEERING_TABLE_MAX,
+	 .steering = BY_TABLE,
+	 .offset = SCHEMA_OFFSET(config_port, steering.table_cnt),
+	 .help = "The queue pair, counted from 0, for each remainder of the hash by the length of "
+		 "the table. On a command line its commas are doubled."},
+	{.key = "steering.inner",
+	 .runtime = true,
+	 .type = SCHEMA_BOOL,
+	 .value = "false",
+	 .offset = SCHEMA_OFFSET(config_port, steering.inner),
+	 .help = "Tell flows in VXLAN apart by the headers inside."},
+	{.key = "steering.interval-ms",
+	 .runtime = true,
+	 .type = SCHEMA_INT,
+	 .value = "1000",
+	 .min = INTERVAL_MS_MIN,
+	 .max = INTERVAL_MS_MAX,
+	 .steering = 1u << NET_STEERING_REBALANCE,
+	 .offset = SCHEMA_OFFSET(config_port, steering.interval_ms),
+	 .help = "Milliseconds from one look at the load of the table to the next."},
 };
 
 static const struct schema_row uplink_rows[] = {

@@ -16,8 +16,6 @@
 #define SOCKET_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define OBJECT_NAME_BYTES_MAX 64
 #define POLL_US_MAX 1000000
-#define COALESCE_PACKETS_MAX 1024
-#define COALESCE_USECS_MAX 10000
 /* Of `vcpus`: numbers of four digits for each of worker/vcpus.h's VCPUS_MAX, and commas. */
 #define VCPUS_BYTES_MAX 5119
 
@@ -159,33 +157,11 @@ const char *schema_choice_placement(unsigned idx);
 		 .help = "The host's CPUs on which the guest's virtual CPUs run, in the order "  \
 			 "of virtual CPUs: with 4-7 virtual CPU 0 is on CPU 4. For "             \
 			 "placement=auto, where the threads of the front end cannot be found."}, \
-		{.key = "siblings",                                                              \
-		 .runtime = true,                                                                \
-		 .type = SCHEMA_BOOL,                                                            \
-		 .value = "false",                                                               \
-		 .offset = SCHEMA_OFFSET(of, front.siblings),                                    \
-		 .help = "With placement=auto a worker may serve a queue from the other "        \
-			 "hyperthread of the core whose virtual CPU drives it."},                \
-		{.key = "coalesce.mode",                                                         \
-		 .runtime = true,                                                                \
-		 .type = SCHEMA_CHOICE,                                                          \
-		 .choice = schema_choice_coalesce,                                               \
-		 .value_in_words = "the daemon's",                                               \
-		 .offset = SCHEMA_OFFSET(of, front.coalesce.mode),                               \
-		 .help = "As the daemon's key, for this " noun "."},                             \
-		{.key = "coalesce.packets",                                                      \
-		 .runtime = true,                                                                \
-		 .type = SCHEMA_INT,                                                             \
-		 .value_in_words = "the daemon's",                                               \
-		 .min = 1,                                                                       \
-		 .max = COALESCE_PACKETS_MAX,                                                    \
-		 .offset = SCHEMA_OFFSET(of, front.coalesce.packets),                            \
-		 .help = "As the daemon's key, for this " noun "."},                             \
 	{                                                                                        \
-		.key = "coalesce.usecs", .runtime = true, .type = SCHEMA_INT,                    \
-		.value_in_words = "the daemon's", .min = 1, .max = COALESCE_USECS_MAX,           \
-		.offset = SCHEMA_OFFSET(of, front.coalesce.usecs),                               \
-		.help = "As the daemon's key, for this " noun "."                                \
+		.key = "siblings", .runtime = true, .type = SCHEMA_BOOL, .value = "false",       \
+		.offset = SCHEMA_OFFSET(of, front.siblings),                                     \
+		.help = "With placement=auto a worker may serve a queue from the other "         \
+			"hyperthread of the core whose virtual CPU drives it."                   \
 	}
 
 #endif

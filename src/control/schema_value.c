@@ -18,6 +18,8 @@
 #include "base/cpuset.h"
 #include "base/overflow.h"
 #include "control/netaddr.h"
+#include "control/rss_text.h"
+#include "device/net/net.h"
 #include "storage/storage.h"
 
 #define SECTOR_BYTES 512
@@ -303,6 +305,40 @@ static int parse_vlans(const struct schema_row *row, const char *text, char **va
 	return parse_string(row, text, value, err);
 }
 
+static int parse_key(const struct schema_row *row, const char *text, void *value, struct err *err)
+{
+	char why[RSS_TEXT_WHY_BYTES];
+	struct rss_key key;
+
+	if (!rss_parse_key(text, &key, why))
+		return refuse_value(row, err, text, why);
+	memcpy(value, &key, sizeof(key));
+	return 0;
+}
+
+static int parse_table(const struct schema_row *row, const char *text, void *value, struct err *err)
+{
+	char why[RSS_TEXT_WHY_BYTES];
+	struct rss_table table;
+
+	if (!rss_parse_table(text, NET_PAIRS_MAX - 1, &table, why))
+		return refuse_value(row, err, text, why);
+	memcpy(value, &table, sizeof(table));
+	return 0;
+}
+
+static int parse_words(const struct schema_row *row, const char *text, uint32_t *value,
+		       struct err *err)
+{
+	char why[RSS_TEXT_WHY_BYTES];
+	uint32_t bits;
+
+	if (!rss_parse_words(text, row->choice, &bits, why))
+		return refuse_value(row, err, text, why);
+	*value = bits;
+	return 0;
+}
+
 static void *member(const struct schema_row *row, void *object)
 {
 	return (char *)object + row->offset;
@@ -339,6 +375,12 @@ int schema_set(const struct schema_row *row, void *object, const char *text, str
 		return parse_mac(row, text, member(row, object), err);
 	case SCHEMA_VLANS:
 		return parse_vlans(row, text, member(row, object), err);
+	case SCHEMA_KEY:
+		return parse_key(row, text, member(row, object), err);
+	case SCHEMA_TABLE:
+		return parse_table(row, text, member(row, object), err);
+	case SCHEMA_WORDS:
+		return parse_words(row, text, member(row, object), err);
 	case SCHEMA_TYPE_MAX_:
 		break;
 	}
@@ -364,6 +406,10 @@ static size_t member_bytes(const struct schema_row *row)
 		return 0;
 	case SCHEMA_MAC:
 		return NETADDR_MAC_BYTES;
+	case SCHEMA_KEY:
+		return sizeof(struct rss_key);
+	case SCHEMA_TABLE:
+		return sizeof(struct rss_table);
 	default:
 		return sizeof(uint32_t);
 	}

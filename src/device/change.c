@@ -293,9 +293,13 @@ static int prepare_start(struct device *device, unsigned idx,
 
 static struct worker *home_of(const struct device *device, unsigned idx)
 {
+	unsigned place = device_queue_group(device, idx);
+
 	if (device->homes[idx])
 		return device->homes[idx];
-	return device->workers[(idx + device->worker_shift) % device->worker_cnt];
+	if (place == DEVICE_GROUP_ANY)
+		place = idx;
+	return device->workers[(place + device->worker_shift) % device->worker_cnt];
 }
 
 int device_queue_start(struct device *device, unsigned idx, const struct device_queue_setup *setup,

@@ -269,6 +269,11 @@ int device_set_workers(struct device *device, struct worker *const *workers, uns
 	return 0;
 }
 
+unsigned device_queue_group(const struct device *device, unsigned idx)
+{
+	return device->ops->queue_group ? device->ops->queue_group(device, idx) : idx;
+}
+
 unsigned device_worker_shift(const struct device *device)
 {
 	return device->worker_shift;

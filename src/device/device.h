@@ -187,7 +187,17 @@ struct worker *const *device_workers(const struct device *device, unsigned *cnt)
  */
 int device_set_workers(struct device *device, struct worker *const *workers, unsigned cnt,
 		       struct err *err);
-/* In the order of queues over the workers, queue i is on worker (i + shift) % their number. */
+/*
+ * Queues of one group are used by the same virtual CPU: of a port a pair's two, of a disk each
+ * alone. DEVICE_GROUP_ANY: by whichever has something to say (a port's control queue). Groups count
+ * from 0, and do not fall from a queue to the next.
+ */
+#define DEVICE_GROUP_ANY (~0u)
+unsigned device_queue_group(const struct device *device, unsigned idx);
+/*
+ * In the order of queues over the workers, group i is on worker (i + shift) % their number, and a
+ * queue of none counts by its own number.
+ */
 unsigned device_worker_shift(const struct device *device);
 /*
  * Where queue idx starts from its next start on, one of the workers or not; NULL: in the order of

@@ -104,6 +104,8 @@ struct device_ops {
 					 const struct coalesce_config *host);
 	/* Is queue idx to be told? NULL: all are. One that waits for who tells must not be. */
 	bool (*queue_is_told)(const struct device *device, unsigned idx);
+	/* See device_queue_group(). NULL: each queue is a group. */
+	unsigned (*queue_group)(const struct device *device, unsigned idx);
 	/*
 	 * Queue idx starts (it is not on a worker yet), has stopped, or was enabled or disabled.
 	 * Must not ask for changes other than by device_tell_queues(). May be NULL.
@@ -397,6 +399,32 @@ static inline void device_queue_notify(struct device_queue *queue, unsigned give
 		virtqueue_notify(queue->vq);
 	else if (given_back || virtqueue_held_until_ns(queue->vq))
 		virtqueue_notify_burst(queue->vq, now_ns);
+}
+
+/*
+ * The same of a port's queue. True: a call is held, and somebody has to look at it when it is due
+ * (device_queue_stay_polled()).
+ */
+static inline bool device_queue_notify_port(struct device_queue *queue, unsigned given_back,
+					    const struct virtqueue_port *port, uint64_t now_ns)
+{
+	if (device_queue_drains(queue)) {
+		virtqueue_notify(queue->vq);
+		return false;
+	}
+	return (given_back || virtqueue_held_until_ns(queue->vq)) &&
+	       virtqueue_notify_port(queue->vq, port, now_ns);
+}
+
+/*
+ * With a call that is held a port's queue is polled until that is due, so that the deadline costs no
+ * timer, as long as frames come as often as polling waits for any. Then prepare_sleep lets it go.
+ */
+static inline void device_queue_stay_polled(struct device_queue *queue, uint64_t now_ns)
+{
+	if (queue->poller.mode == POLL_MODE_ADAPTIVE &&
+	    now_ns - virtqueue_port_burst_ns(queue->vq) < queue->poller.poll_max_ns)
+		worker_poller_wake(&queue->poller);
 }
 
 #endif

@@ -27,11 +27,12 @@ enum steering_kind {
 
 struct steering_options {
 	enum steering_kind kind;
-	bool inner; /* VXLAN: by the headers inside */
-	/* TABLE */
-	uint32_t types;     /* bits of enum hash_type */
+	bool inner; /* VXLAN: by the headers inside, where those are IP's */
+	/* TABLE; of the other kinds where a hash is reported that does not choose (types not 0) */
+	uint32_t types;     /* bits of enum hash_type; 0: nothing has a hash */
 	unsigned key_bytes; /* 1 to TOEPLITZ_KEY_BYTES */
 	uint8_t key[TOEPLITZ_KEY_BYTES];
+	/* TABLE */
 	unsigned table_cnt;                 /* a power of two, 1 to STEERING_TABLE_MAX */
 	uint16_t table[STEERING_TABLE_MAX]; /* queue numbers */
 	uint16_t unclassified;              /* queue of frames that have no hash */
@@ -52,7 +53,7 @@ void steering_free(struct steering *steering);
 #define STEERING_NO_BUCKET 0xffffu
 
 struct steering_choice {
-	struct flow_hash flow; /* TABLE */
+	struct flow_hash flow; /* where there are types */
 	uint16_t bucket;       /* TABLE: entry of the table, or STEERING_NO_BUCKET */
 	uint16_t queue;        /* TABLE */
 	uint32_t spread;       /* SPREAD, LEARN: symmetric hash of the flow */

@@ -154,7 +154,8 @@ struct join;
 /*
  * How frames to the port are spread over its receiving queues; until the first, STEERING_SPREAD.
  * Takes it over, and frees it when no worker has it any more. One such change at a time (the join
- * must have heard); -ENOMEM through the join, and it is freed. A bucket that changes its queue, and
+ * must have heard); -ENOMEM through the join, and it is freed. A port may close meanwhile: the join
+ * hears before closed() runs. A bucket that changes its queue, and
  * a queue that changes its worker, does so without reordering a flow: see steer.c.
  */
 struct steering;

@@ -12,10 +12,10 @@
 #include "base/clock.h"
 #include "base/cpuset.h"
 #include "observe/counters.h"
+#include "observe/interrupts.h"
 
 /* In u64; the biggest table has half of it. */
 #define TABLE_COUNTERS_MAX 128
-#define VIRTIO_ID_NET 1
 #define VIRTIO_ID_BLOCK 2
 
 struct table_copy {
@@ -57,7 +57,9 @@ json_t *observe_device_counters(const struct device *device)
 	return tables_json(device, -1);
 }
 
-uint64_t observe_device_counter(const struct device *device, const char *table, const char *name)
+/* Of a queue, or summed up when idx is -1; 0 when there is none of that name. */
+static uint64_t counter_of(const struct device *device, int idx, const char *table,
+			   const char *name)
 {
 	unsigned cnt;
 	const struct stat_table *tables = device_stat_tables(device, &cnt);
@@ -66,13 +68,24 @@ uint64_t observe_device_counter(const struct device *device, const char *table, 
 	for (unsigned i = 0; i < cnt; i++) {
 		if (strcmp(tables[i].name, table) != 0)
 			continue;
-		copy_table(device, -1, i, &copy);
+		copy_table(device, idx, i, &copy);
 		for (unsigned row = 0; row < tables[i].row_cnt; row++) {
 			if (strcmp(tables[i].rows[row].name, name) == 0)
 				return copy.counters[tables[i].rows[row].offset / sizeof(uint64_t)];
 		}
 	}
 	return 0;
+}
+
+uint64_t observe_device_counter(const struct device *device, const char *table, const char *name)
+{
+	return counter_of(device, -1, table, name);
+}
+
+uint64_t observe_queue_counter(const struct device *device, unsigned idx, const char *table,
+			       const char *name)
+{
+	return counter_of(device, (int)idx, table, name);
 }
 
 json_t *observe_device_latency(const struct device *device)
@@ -161,7 +174,7 @@ static const char *feature_name(const struct device *device, unsigned bit)
 	}
 	if (device_virtio_id(device) == VIRTIO_ID_BLOCK && bit < ARRAY_LEN(block_feature_names))
 		return block_feature_names[bit];
-	if (device_virtio_id(device) == VIRTIO_ID_NET && bit < ARRAY_LEN(net_feature_names))
+	if (device_virtio_id(device) == OBSERVE_VIRTIO_ID_NET && bit < ARRAY_LEN(net_feature_names))
 		return net_feature_names[bit];
 	return NULL;
 }
@@ -182,12 +195,6 @@ json_t *observe_device_features(const struct device *device)
 	return names;
 }
 
-static json_t *coalesce_json(const struct coalesce_config *coalesce)
-{
-	return json_pack("{s:s, s:I, s:I}", "mode", coalesce_mode_name(coalesce->mode), "packets",
-			 (json_int_t)coalesce->packets, "usecs", (json_int_t)coalesce->usecs);
-}
-
 static void put_polling(const struct device *device, const struct device_queue_view *view,
 			json_t *object)
 {
@@ -198,7 +205,9 @@ static void put_polling(const struct device *device, const struct device_queue_v
 			    view->window_ns == UINT64_MAX
 				    ? json_null()
 				    : json_integer((json_int_t)(view->window_ns / NS_PER_US)));
-	json_object_set_new(object, "coalesce", coalesce_json(&tuning->coalesce));
+	json_object_set_new(object, "coalesce",
+			    observe_coalesce(view->running ? &view->coalesce : NULL,
+					     &tuning->coalesce));
 }
 
 static const char *queue_state(const struct device_queue_view *view)
@@ -225,6 +234,7 @@ json_t *observe_queue(const struct device *device, unsigned idx)
 	json_object_set_new(object, "cpu",
 			    view.worker ? json_integer(worker_cpu(view.worker)) : json_null());
 	put_polling(device, &view, object);
+	json_object_set_new(object, "interrupts", observe_interrupts(device, idx));
 	json_object_set_new(object, "counters", tables_json(device, (int)idx));
 	json_object_set_new(object, "latency", observe_latency(&view.latency));
 	return object;

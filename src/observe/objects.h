@@ -15,6 +15,8 @@
 #include "storage/storage.h"
 #include "worker/worker.h"
 
+#define OBSERVE_VIRTIO_ID_NET 1
+
 /* {"requests": {...}, "ring": {...}, ...}: sums over all queues, one object for each table. */
 json_t *observe_device_counters(const struct device *device);
 /* Over all queues, as observe_latency(). */
@@ -23,11 +25,15 @@ json_t *observe_device_latency(const struct device *device);
 json_t *observe_device_features(const struct device *device);
 /* Of one table's counter, summed over all queues; 0 when there is none of that name. */
 uint64_t observe_device_counter(const struct device *device, const char *table, const char *name);
+/* The same of one queue. */
+uint64_t observe_queue_counter(const struct device *device, unsigned idx, const char *table,
+			       const char *name);
 unsigned observe_device_queues_running(const struct device *device);
 
 /*
  * A queue that was started once: {"idx", "state": "running|stopped|broken", "fault", "size",
- * "format", "depth", "worker", "cpu", "poll", "window_us", "coalesce", "counters", "latency"}.
+ * "format", "depth", "worker", "cpu", "poll", "window_us", "coalesce", "interrupts", "counters",
+ * "latency"}.
  * null: worker and cpu of one that does not run, the window of one that is always polled, no fault.
  * NULL for one that never ran.
  */

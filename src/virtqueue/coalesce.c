@@ -19,6 +19,20 @@ const char *coalesce_mode_name(enum coalesce_mode mode)
 	return mode < COALESCE_MODE_MAX_ ? mode_names[mode] : NULL;
 }
 
+static const char *const verdict_names[] = {
+	[COALESCE_HOLD] = "hold",           [COALESCE_DUE_IN_FLIGHT] = "in-flight",
+	[COALESCE_DUE_RATE] = "rate",       [COALESCE_DUE_RATIO] = "ratio",
+	[COALESCE_DUE_PACKETS] = "packets", [COALESCE_DUE_DEADLINE] = "deadline",
+	[COALESCE_DUE_BUFFERS] = "buffers", [COALESCE_DUE_QUIET] = "quiet",
+	[COALESCE_DUE_ANSWERS] = "answers", [COALESCE_DUE_BARREN] = "barren",
+};
+_Static_assert(ARRAY_LEN(verdict_names) == COALESCE_VERDICT_MAX_, "a name for each verdict");
+
+const char *coalesce_verdict_name(enum coalesce_verdict verdict)
+{
+	return verdict < COALESCE_VERDICT_MAX_ ? verdict_names[verdict] : NULL;
+}
+
 struct coalesce_ratio coalesce_ratio(uint32_t in_flight)
 {
 	if (in_flight < 2 * COALESCE_IN_FLIGHT_MIN)

@@ -21,7 +21,7 @@
  *    completions would have been.
  *
  * Ports have other inputs (buffers that the driver posted, the rate of packets); their policy is
- * another function beside coalesce_decide_disk(), over the same bounds.
+ * coalesce_port.h, over the same bounds.
  */
 #ifndef PARIO_VIRTQUEUE_COALESCE_H
 #define PARIO_VIRTQUEUE_COALESCE_H
@@ -47,6 +47,10 @@ struct coalesce_config {
 	bool by_guest;    /* NOTF_COAL: mode is static, and it is the driver that said so */
 };
 
+/* Whoever says so, operator or driver: more is refused. */
+#define COALESCE_PACKETS_MAX 1024
+#define COALESCE_USECS_MAX 10000
+
 /* Calls by how long the first that they cover had waited: bucket i holds waits below 2^i us. */
 #define COALESCE_HELD_BUCKETS 16
 
@@ -63,8 +67,16 @@ enum coalesce_verdict {
 	COALESCE_DUE_RATIO,     /* adaptive: it is this burst's turn */
 	COALESCE_DUE_PACKETS,
 	COALESCE_DUE_DEADLINE,
+	/* ports */
+	COALESCE_DUE_BUFFERS, /* the driver's buffers, or its ring, could run out */
+	COALESCE_DUE_QUIET,   /* what was waited for has not come: no more to come */
+	COALESCE_DUE_ANSWERS, /* the guest answers what it receives: somebody waits for that */
+	COALESCE_DUE_BARREN,  /* calls that were held brought nothing lately */
 	COALESCE_VERDICT_MAX_,
 };
+
+/* "hold", "in-flight", ...: what decided; NULL beyond. */
+const char *coalesce_verdict_name(enum coalesce_verdict verdict);
 
 /* What a queue remembers between decisions; owner only. All zero at the start. */
 struct coalesce_state {

@@ -484,14 +484,42 @@ static void packed_disarm(struct virtqueue *vq)
 	vq->kick_state = KICKS_OFF;
 }
 
+static bool packed_is_avail(const struct packed_queue *q, struct packed_pos pos)
+{
+	const struct wire_desc_copy head = {.rest = gptr_load_le64(&q->desc[pos.idx].rest)};
+
+	return (wire_packed_flags(head) & AVAIL_USED) == packed_avail_bits(pos.wrap);
+}
+
 static bool packed_has_avail(const struct virtqueue *vq)
 {
 	const struct packed_queue *q = packed_of_const(vq);
-	const struct wire_desc_copy head = {
-		.rest = gptr_load_le64(&q->desc[q->next_avail.idx].rest),
-	};
 
-	return (wire_packed_flags(head) & AVAIL_USED) == packed_avail_bits(q->next_avail.wrap);
+	return packed_is_avail(q, q->next_avail);
+}
+
+/*
+ * A hint. Drivers make descriptors available in the ring's order, so the last one is found by
+ * halving; whatever else a ring says, there are no more than fit into it.
+ */
+static uint32_t packed_free_cnt(const struct virtqueue *vq)
+{
+	const struct packed_queue *q = packed_of_const(vq);
+	uint32_t there = 0, not_there = vq->size - q->desc_in_flight;
+
+	if (not_there == 0 ||
+	    packed_is_avail(q, packed_advance(q->next_avail, not_there - 1, vq->size)))
+		return vq->size;
+	/* Of descriptors 0 to there - 1 all are available; not_there - 1 is not. */
+	while (there + 1 < not_there) {
+		const uint32_t middle = there + (not_there - there) / 2;
+
+		if (packed_is_avail(q, packed_advance(q->next_avail, middle - 1, vq->size)))
+			there = middle;
+		else
+			not_there = middle;
+	}
+	return q->desc_in_flight + there;
 }
 
 static uint32_t packed_base(const struct virtqueue *vq)
@@ -516,5 +544,6 @@ const struct virtqueue_ops packed_ops = {
 	.arm = packed_arm,
 	.disarm = packed_disarm,
 	.has_avail = packed_has_avail,
+	.free_cnt = packed_free_cnt,
 	.base = packed_base,
 };

@@ -326,6 +326,15 @@ static bool split_has_avail(const struct virtqueue *vq)
 	return gptr_load_le16(&q->avail->idx) != q->next_avail_idx;
 }
 
+/* A hint: what an index that cannot be says is nothing. */
+static uint32_t split_free_cnt(const struct virtqueue *vq)
+{
+	const struct split_queue *q = split_of_const(vq);
+	const uint16_t avail = (uint16_t)(gptr_load_le16(&q->avail->idx) - q->next_avail_idx);
+
+	return avail <= vq->size - vq->in_flight ? vq->in_flight + avail : vq->in_flight;
+}
+
 static uint32_t split_base(const struct virtqueue *vq)
 {
 	return split_of_const(vq)->next_avail_idx;
@@ -345,5 +354,6 @@ const struct virtqueue_ops split_ops = {
 	.arm = split_arm,
 	.disarm = split_disarm,
 	.has_avail = split_has_avail,
+	.free_cnt = split_free_cnt,
 	.base = split_base,
 };

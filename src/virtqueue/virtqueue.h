@@ -152,8 +152,9 @@ void virtqueue_complete(struct virtqueue *vq, struct chain_pool *pool, struct vq
 void virtqueue_notify(struct virtqueue *vq);
 
 /*
- * Takes effect at the next end of a burst. A call that is held is due from now on, whatever the new
- * mode (virtqueue_held_until_ns() says so), and goes out at the next of the two below.
+ * Takes effect at the next end of a burst. A call that is held is to be looked at from now on,
+ * whatever the new mode (virtqueue_held_until_ns() says so), and goes out at the next of the two
+ * below; a port's only if the new bounds do not allow it to wait.
  */
 void virtqueue_set_coalesce(struct virtqueue *vq, const struct coalesce_config *config);
 /*
@@ -164,6 +165,24 @@ void virtqueue_set_coalesce(struct virtqueue *vq, const struct coalesce_config *
  * or gives it away, runs virtqueue_notify(), which lets nothing wait.
  */
 void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns);
+
+/* Where a port's queue counts; all owned by others, and growing. */
+struct virtqueue_port {
+	const uint64_t *frames; /* given to the driver, or taken from it */
+	const uint64_t *bytes;  /* of these */
+	const uint64_t *sent;   /* receive: frames that the driver sent; may be NULL, any thread's */
+	bool receive;
+};
+/*
+ * virtqueue_notify_burst() of a port's queue: by frames, not chains (coalesce_port.h). A queue is
+ * one or the other. While a call is held, and nothing else comes, the owner looks again when
+ * virtqueue_held_until_ns() says. True: one is held.
+ */
+bool virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port,
+			   uint64_t now_ns);
+/* When frames came last while calls may be held; only then it means something. */
+uint64_t virtqueue_port_burst_ns(const struct virtqueue *vq);
+
 /* When a held call is due, on the scale of now_ns, maybe in the past; 0: nothing is held. */
 uint64_t virtqueue_held_until_ns(const struct virtqueue *vq);
 
@@ -176,6 +195,12 @@ void virtqueue_disarm(struct virtqueue *vq);
 bool virtqueue_has_avail(const struct virtqueue *vq);
 
 unsigned virtqueue_in_flight(const struct virtqueue *vq);
+
+/*
+ * How many entries (packed: descriptors; split: chains) the driver has posted that are not used yet,
+ * fetched or not. A hint, at most the ring's size whatever the ring says; 0 when it is gone.
+ */
+uint32_t virtqueue_free_cnt(const struct virtqueue *vq);
 
 /* As GET_VRING_BASE; exact only when nothing is in flight. Also control, after the owner let go. */
 uint32_t virtqueue_base(const struct virtqueue *vq);

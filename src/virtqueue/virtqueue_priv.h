@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/compiler.h"
+#include "virtqueue/coalesce_port.h"
 #include "virtqueue/virtqueue.h"
 
 enum virtqueue_part { PART_DESC, PART_DRIVER, PART_DEVICE, PART_CNT_ };
@@ -45,6 +46,8 @@ struct virtqueue_ops {
 	void (*arm)(struct virtqueue *vq); /* the fence and the second look are the caller's */
 	void (*disarm)(struct virtqueue *vq);
 	bool (*has_avail)(const struct virtqueue *vq);
+	/* Entries (heads; packed: descriptors) that are posted and not used, as unsignalled_cnt. */
+	uint32_t (*free_cnt)(const struct virtqueue *vq);
 	uint32_t (*base)(const struct virtqueue *vq);
 };
 
@@ -84,6 +87,11 @@ struct virtqueue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	struct coalesce_config coalesce_config;
 	struct coalesce_state coalesce;
 	uint64_t decided_cnt; /* completions that the coalescer knows of */
+	/* The same of ports. */
+	struct coalesce_port_state port;
+	uint64_t port_frames, port_bytes; /* of the counters, that it knows of */
+	bool port_receive;
+	bool port_counted; /* these two are of the last decision */
 
 	/* Owner: seldom. */
 	int call_fd;
@@ -96,6 +104,9 @@ struct virtqueue { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 
 	/* Owner writes, anybody reads. */
 	struct virtqueue_stats stats CACHE_ALIGNED;
+	uint64_t held[COALESCE_HELD_BUCKETS]; /* as struct coalesce_view */
+	uint32_t held_packets, held_usecs;
+	uint32_t held_why; /* enum coalesce_verdict */
 };
 _Static_assert(offsetof(struct virtqueue, stats) % CACHE_LINE_BYTES == 0 &&
 		       sizeof(struct virtqueue) % CACHE_LINE_BYTES == 0,

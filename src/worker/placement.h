@@ -5,7 +5,8 @@
  *
  * Theory of operation
  *
- * 1. Who drives a queue. With as many queues as vCPUs, queue i is submitted by vCPU i. With fewer,
+ * 1. Who drives a queue. What is called queue here is whatever one vCPU drives: a queue of a disk,
+ *    a pair of a port (device_queue_group()). With as many queues as vCPUs, queue i is submitted by vCPU i. With fewer,
  *    Linux gives each queue a run of neighbouring vCPUs, the first ones longer by one
  *    (group_cpus_evenly(), which spreads the interrupt vectors that blk-mq maps by). With more, the
  *    queues beyond the vCPUs have no driver in Linux; they count from vCPU 0 again.

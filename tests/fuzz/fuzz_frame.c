@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libFuzzer target: flow/ over any bytes that may be a frame's first ones.
+ * libFuzzer target: flow/ over any bytes that may be a frame's first ones, and where it is steered.
  * Not right or wrong sums over payload, which unit tests hold against a slow reference.
  *
  * Input: byte 0 kind of segmentation, bytes 1-2 bytes of a segment, bytes 3-4 bytes of payload, all
@@ -15,6 +15,7 @@
 #include "flow/checksum.h"
 #include "flow/dissect.h"
 #include "flow/segment.h"
+#include "flow/steering.h"
 
 #define PARAMETER_BYTES 5u
 /* A large frame of so many segments says no more than one of fewer. */
@@ -184,6 +185,77 @@ static void check_checksum(uint8_t *head, unsigned head_bytes, unsigned cut)
 	MUST(odd == (head_bytes & 1));
 }
 
+/* Of the kind, by what is inside or not, with the hash types that are bits of types. */
+static struct steering *make_steering(enum steering_kind kind, bool inner, uint32_t types)
+{
+	struct steering_options options = {
+		.kind = kind,
+		.inner = inner,
+		.types = types,
+		.key_bytes = TOEPLITZ_KEY_BYTES,
+		.table_cnt = 64,
+		.unclassified = 7,
+	};
+	struct steering *steering;
+
+	memcpy(options.key, toeplitz_key_symmetric, sizeof(options.key));
+	for (unsigned i = 0; i < options.table_cnt; i++)
+		options.table[i] = (uint16_t)(i % 7);
+	MUST(steering_new(&options, 8, &steering, NULL) == 0);
+	return steering;
+}
+
+/* The report is of a type that is enabled, and of the layers that were found. */
+static void check_report(const struct flow_hash *flow, uint32_t types, const struct dissection *d)
+{
+	unsigned type = flow->report - 1u;
+
+	if (!flow->report) {
+		MUST(flow->hash == 0);
+		MUST(!(types & 1u << HASH_TYPE_IPV4) || d->l3 != DISSECT_L3_IPV4);
+		MUST(!(types & 1u << HASH_TYPE_IPV6) || d->l3 != DISSECT_L3_IPV6);
+		return;
+	}
+	MUST(type < HASH_TYPE_MAX_ && types & 1u << type);
+	MUST(d->l3 == (type < HASH_TYPE_IPV6 ? DISSECT_L3_IPV4 : DISSECT_L3_IPV6));
+	MUST(type < HASH_TYPE_IP_EX || d->ipv6_extended);
+	MUST(type % 3 != 1 || d->l4 == DISSECT_L4_TCP);
+	MUST(type % 3 != 2 || d->l4 == DISSECT_L4_UDP);
+}
+
+/*
+ * Ways of steering take turns with the parameter, so that each input is steered in one way and a
+ * corpus in all.
+ */
+static void check_steering(const uint8_t *head, unsigned head_bytes, const struct dissection *d,
+			   unsigned parameter)
+{
+	uint32_t types = parameter / 8 & HASH_TYPES_ALL;
+	enum steering_kind kind = parameter % 3;
+	struct steering *steering = make_steering(kind, parameter & 4, types);
+	struct steering_choice choice;
+	struct dissection inner;
+	unsigned at = dissect_inner(head, head_bytes, d, &inner);
+
+	if (at) {
+		MUST(at + ETHER_HEADER_BYTES <= head_bytes && d->l4 == DISSECT_L4_UDP);
+		check_dissection(&inner, head_bytes - at);
+	}
+	steering_choose(steering, head, head_bytes, d, &choice);
+	if (parameter & 4 && at && inner.l3 != DISSECT_L3_OTHER)
+		d = &inner;
+	check_report(&choice.flow, types, d);
+	MUST((choice.bucket == STEERING_NO_BUCKET) ==
+	     (kind != STEERING_TABLE || !choice.flow.report));
+	if (choice.bucket != STEERING_NO_BUCKET) {
+		MUST(choice.bucket == (choice.flow.hash & 63));
+		MUST(choice.queue == choice.bucket % 7);
+	} else {
+		MUST(choice.queue == (kind == STEERING_TABLE ? 7 : 0));
+	}
+	steering_free(steering);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t parameters[PARAMETER_BYTES] = {0};
@@ -203,6 +275,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dissect(head, head_bytes, &d);
 	check_dissection(&d, head_bytes);
 	check_hash(head, head_bytes, &d);
+	check_steering(head, head_bytes, &d, be16(parameters + 1));
 	check_checksum(head, head_bytes, be16(parameters + 1));
 	if (d.l3 != DISSECT_L3_OTHER)
 		checksum_pseudo(head, &d, d.ip_proto, d.ip_bytes);

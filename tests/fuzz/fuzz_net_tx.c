@@ -4,9 +4,10 @@
  * rx_wait,egress,header}.c, with real virtqueues and guest memory, on a clock of ours. Not the
  * switch: what is sent is delivered at once, with a tag pushed or popped if the input says so.
  *
- * Input: byte 0 rings (bits: packed, in order; receiver's: packed, in order, mergeable), byte 1 and
- * 2 two sets of receiver's offloads, byte 3 a VLAN to be pushed, then steps: a byte of which the
- * low three bits say what, the others how much. What is missing is zero.
+ * Input: byte 0 rings (bits: packed, in order; receiver's: packed, in order, mergeable; both:
+ * headers with a hash), byte 1 and 2 two sets of receiver's offloads, byte 3 a VLAN to be pushed,
+ * then steps: a byte of which the low three bits say what, the others how much. What is missing is
+ * zero.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -76,6 +77,8 @@ static struct {
 	struct net_rules rules[2], tx_rules;
 	bool may[16]; /* gso types that some rules of the receiver allow */
 	bool may_csum;
+	unsigned header_bytes;
+	struct toeplitz hash_key;
 	uint16_t vlan;
 	uint64_t now_ns;
 } world;
@@ -151,6 +154,7 @@ void netport_send(struct netport *port, struct exchange *exchange, unsigned queu
 		     frame->bytes);
 		frame->exchange = exchange;
 		frame->hashed = false;
+		frame->rss_generation = 0;
 		frame->tagged = frame->head[12] == 0x81 && frame->head[13] == 0;
 		if (frame->tagged && frame->head_bytes < ETHER_HEADER_BYTES + ETHER_TAG_BYTES)
 			continue;
@@ -232,7 +236,10 @@ static void side_open(struct side *side, bool packed, bool in_order, enum net_qu
 static void rules_fill(struct net_rules *rules, uint8_t bits, bool mergeable)
 {
 	*rules = (struct net_rules){
-		.header_bytes = NET_HEADER_BYTES,
+		.header_bytes = (uint8_t)world.header_bytes,
+		.hash_report = world.header_bytes == NET_HEADER_BYTES_HASH,
+		.hash_types = HASH_TYPES_ALL,
+		.hash_key = &world.hash_key,
 		.host_csum = true,
 		.host_gso = 0xff,
 		.tx_frame_bytes_max = FRAME_BYTES_MAX,
@@ -262,7 +269,7 @@ static void transmit(struct input *in, unsigned pieces)
 	struct side *side = &world.tx;
 	struct ring_seg segs[9];
 	uint32_t at = 0;
-	uint32_t bytes = take_u16(in) + NET_HEADER_BYTES;
+	uint32_t bytes = take_u16(in) + world.header_bytes;
 	const unsigned fresh = take_u8(in);
 	unsigned cnt = 0;
 	uint16_t token;
@@ -324,6 +331,17 @@ static void check_header(const struct net_header *header, uint32_t frame_bytes)
 	}
 }
 
+static void check_hash(const uint8_t *behind_header)
+{
+	struct net_header_hash hash;
+
+	if (world.header_bytes != NET_HEADER_BYTES_HASH)
+		return;
+	memcpy(&hash, behind_header, sizeof(hash));
+	MUST(le16_get(hash.report) <= HASH_TYPE_MAX_ && !le16_get(hash.padding));
+	MUST(le16_get(hash.report) || !le32_get(hash.value));
+}
+
 static void receive(void)
 {
 	struct side *side = &world.rx;
@@ -338,6 +356,7 @@ static void receive(void)
 		n = 1;
 		if (used[i].bytes) {
 			memcpy(&header, side->data[used[i].token], sizeof(header));
+			check_hash(side->data[used[i].token] + sizeof(header));
 			n = le16_get(header.num_buffers);
 			MUST(n >= 1 && i + n <= (unsigned)cnt);
 		}
@@ -352,7 +371,7 @@ static void receive(void)
 			side->free[side->free_cnt++] = token;
 		}
 		if (bytes)
-			check_header(&header, bytes - NET_HEADER_BYTES);
+			check_header(&header, bytes - world.header_bytes);
 	}
 }
 
@@ -438,6 +457,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		world_make();
 	memset(world.may, 0, sizeof(world.may));
 	world.may_csum = false;
+	world.header_bytes = rings & 32 ? NET_HEADER_BYTES_HASH : NET_HEADER_BYTES;
+	toeplitz_init(&world.hash_key, toeplitz_key_default, TOEPLITZ_KEY_BYTES);
 	rules_fill(&world.tx_rules, 0, true);
 	rules_fill(&world.rules[0], take_u8(&in), rings & 16);
 	rules_fill(&world.rules[1], take_u8(&in), rings & 16);

@@ -359,7 +359,8 @@ class Setting(Case):
         else:
             values = {"mode": ["0660"], "name": ["other"], "text": ["other"], "path": ["other"],
                       "user": [0], "group": [0], "mac-address": ["02:00:00:00:00:01"],
-                      "vlan-list": ["0,7-9", "4094"]}[kind]
+                      "vlan-list": ["0,7-9", "4094"], "key": ["01:02:0f", "6d"],
+                      "table": ["0,15,1,0", "1"], "words": ["tcpv4,udpv6", "ipv4"]}[kind]
         return [value for value in values if value != now][:2]
 
     def bad_values(self, row):
@@ -368,7 +369,10 @@ class Setting(Case):
         values += {"boolean": ["perhaps", 2], "choice": ["zzz", 7, True],
                    "cpu-list": ["9999", "3-", "x"], "cpu-order": ["x", "1-", "-"],
                    "mac-address": ["x", "01:00:5e:00:00:01"],
-                   "vlan-list": ["x", "9-8", "4095"]}.get(kind, [])
+                   "vlan-list": ["x", "9-8", "4095"],
+                   "key": ["6d:5", "x", "01" * 41, 7], "words": ["tcp", "ipv4,ipv4", True],
+                   "table": ["0,1,2", "0,16", "64", "x", ",".join(["0"] * 1024)],
+                   }.get(kind, [])
         if kind == "integer":
             values += [row["maximum"] + 1, -1, 1.5, "x", "0x10", 10 ** 18, True]
         return values
@@ -429,7 +433,12 @@ class Setting(Case):
         rows = self.get("/v1/schema")[table]
         self.assertGreaterEqual(sum(row["runtime"] for row in rows), least)
         for row in rows:
+            modes = row.get("steering-modes")
+            if modes:
+                self.run_pario("set", name, f"steering.mode={modes[0]}")
             self.check_key(name, row)
+            if modes:
+                self.run_pario("set", name, "steering.mode=")
 
     def test_every_key_of_a_disk(self):
         self.check_all("vda", "disks")
@@ -482,6 +491,155 @@ class Setting(Case):
         self.ask("PATCH", "/v1/disks/vda", {"coalesce": {"mode": "static", "packets": 3}})
         self.assertEqual(self.state("vda")["coalesce"]["packets"], 3)
         self.assertEqual(self.state("vda")["coalesce"]["mode"], "static")
+
+
+class Ports(Case):
+    """Interrupts and steering of ports, as a person sets and sees them."""
+
+    net = ("--port", "vm1,switch=lan,socket=vm1.sock,queue-pairs=2",
+           "--port", "vm2,switch=lan,socket=vm2.sock,steering.mode=rss")
+
+    def setUp(self):
+        super().setUp()
+        self.names = {**self.names, "ports": "vm1"}
+
+    def port(self, name="vm1"):
+        return self.get(f"/v1/ports/{name}")
+
+    def test_a_tables_keys_belong_to_modes(self):
+        config = self.port()["config"]
+        self.assertEqual(config["steering"],
+                         {"mode": "learn", "types": None, "key": None, "table": None,
+                          "inner": False, "interval-ms": None})
+        self.assertEqual(config["coalesce"], {"mode": "adaptive", "packets": 256, "usecs": 500})
+        self.assertNotIn("steering.types", self.run_pario("show", "vm1", "--all"))
+        self.assertEqual(self.port("vm2")["config"]["steering"],
+                         {"mode": "rss", "types": "all", "key": None, "table": None,
+                          "inner": False, "interval-ms": None})
+        self.assertIn("steering.types", self.run_pario("show", "vm2", "--all"))
+
+    def test_set(self):
+        self.run_pario("set", "vm1", "steering.mode=rebalance", "steering.table=1,0,1,1",
+                       "steering.key=6D5A56", "steering.types=udpv4,tcpv4",
+                       "steering.interval-ms=50", "steering.inner=on", "coalesce.mode=static",
+                       "coalesce.usecs=77")
+        port = self.port()
+        self.assertEqual(port["config"]["steering"],
+                         {"mode": "rebalance", "types": "tcpv4,udpv4", "key": "6d:5a:56",
+                          "table": "1,0,1,1", "inner": True, "interval-ms": 50})
+        self.assertEqual(port["config"]["coalesce"],
+                         {"mode": "static", "packets": 256, "usecs": 77})
+        self.assertEqual((port["steering"]["mode"], port["steering"]["by"]), ("rebalance", "host"))
+        self.assertEqual(json.loads(self.run_pario("--json", "show", "vm1"))["steering"],
+                         port["steering"])
+        self.assertIn("steering rebalance, by the host", self.run_pario("show", "vm1"))
+        self.run_pario("set", "vm1", *(f"{key}=" for key in port["given"]
+                                       if key.split(".")[0] in ("steering", "coalesce")))
+        self.assertEqual(self.port()["config"]["steering"]["mode"], "learn")
+        self.assertEqual(self.port()["steering"]["mode"], "learn")
+        # Disks follow the daemon, ports do not.
+        self.run_pario("set", "daemon", "coalesce.usecs=33")
+        self.assertEqual(self.get("/v1/disks/vda")["config"]["coalesce"]["usecs"], 33)
+        self.assertEqual(self.port()["config"]["coalesce"]["usecs"], 500)
+
+    def test_what_cannot_be_changes_nothing(self):
+        self.run_pario("set", "vm1", "steering.mode=rss", "steering.table=0,1")
+        before = self.port()
+        for changes, words in (
+                (["steering.table=0,2"],
+                 "port vm1.steering.table: queue pair 2 at entry 1 is not there: queue-pairs is 2 "
+                 "(allowed: 0 to 1)"),
+                (["steering.table=0,1,0"], "has 3 entries, which is no power of two"),
+                (["steering.table=" + ",".join(["0"] * 1024)], "has 1024 entries, the maximum is"),
+                (["steering.key=" + "ab" * 41], "is a key of 41 bytes, the maximum is 40"),
+                (["steering.key=abc"], "a single hexadecimal digit, not two"),
+                (["steering.types=ipv4,sctp"], "has \"sctp\", which is none of the choices"),
+                (["steering.interval-ms=100"],
+                 "port vm1.steering.interval-ms: means nothing with steering.mode rss (allowed "
+                 "with: rebalance)"),
+                (["steering.mode=learn"], "steering.table: means nothing with steering.mode learn"),
+                (["coalesce.usecs=10001", "coalesce.mode=off"],
+                 "port vm1.coalesce.usecs: 10001 is above the maximum of 10000"),
+                (["coalesce.packets=1025", "steering.inner=true"],
+                 "port vm1.coalesce.packets: 1025 is above the maximum of 1024")):
+            with self.subTest(changes=changes):
+                status, out, lines = self.pario("set", "vm1", "poll=never", *changes)
+                self.assertEqual((status, out, len(lines)), (1, "", 1), lines)
+                self.assertIn(words, lines[0])
+                after = self.port()
+                self.assertEqual((after["config"], after["given"], after["steering"]),
+                                 (before["config"], before["given"], before["steering"]))
+        self.refused(400, "queue pair 3 at entry 0", "POST", "/v1/ports",
+                     {"name": "vm3", "switch": "lan", "socket": "vm3.sock", "queue-pairs": 2,
+                      "steering": {"mode": "rss", "table": "3"}})
+        self.assertEqual(len(self.get("/v1/ports")["ports"]), 2)
+
+    def test_seen_while_frames_flow(self):
+        # pylint: disable-next=consider-using-with
+        process = subprocess.Popen(
+            [PROGRAMS["bench"], "net", "vm1.sock", "vm2.sock", "--queue-pairs", "2", "--rate",
+             "20000", "--notify", "irq", "--runtime", "600"], cwd=self.dir,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def received(port="vm2"):
+            return [queue for queue in self.port(port)["queues"]
+                    if queue["idx"] % 2 == 0 and queue["interrupts"]["sent"] > 10]
+
+        wait_until(received, "interrupts are sent")
+        queue = received()[0]
+        interrupts = queue["interrupts"]
+        self.assertGreaterEqual(interrupts["carried"], interrupts["sent"] // 2)
+        self.assertAlmostEqual(interrupts["per_interrupt"],
+                               interrupts["carried"] / interrupts["sent"])
+        self.assertEqual([queue["coalesce"][key] for key in ("mode", "packets", "usecs", "by")],
+                         ["adaptive", 256, 500, "host"])
+        self.assertEqual(set(queue["coalesce"]["now"]), {"packets", "usecs", "why"})
+        self.assertGreater(queue["coalesce"]["held"]["count"], 0)
+        steering = self.port("vm2")["steering"]
+        self.assertEqual((steering["mode"], steering["by"]), ("rss", "host"))
+        self.assertEqual(set(steering["table"].split(",")), {"0", "1"})
+        self.assertEqual(len(steering["load"]), len(steering["table"].split(",")))
+        self.assertEqual([one["pair"] for one in steering["queues"]], [0, 1])
+        self.assertEqual(sum(one["buckets"] for one in steering["queues"]), len(steering["load"]))
+        shown = self.run_pario("show", "vm2")
+        for words in ("steering rss, by the host", "hashed: ipv4 tcpv4", "INTERRUPTS", "SHARE"):
+            self.assertIn(words, shown)
+        # What is set is what the queues do from then on, and frames go on.
+        self.run_pario("set", "vm2", "coalesce.mode=static", "coalesce.packets=8",
+                       "coalesce.usecs=200", "steering.table=1")
+        for queue in received():
+            self.assertEqual(queue["coalesce"]["mode"], "static")
+            self.assertEqual((queue["coalesce"]["now"]["packets"],
+                              queue["coalesce"]["now"]["usecs"]), (8, 200))
+        wait_until(lambda: self.port("vm2")["steering"]["table"] == "1", "the table is another")
+
+        def carried():
+            queues = self.port("vm2")["queues"]
+            return [queues[i]["interrupts"]["carried"] for i in (0, 2)]
+
+        def of_pair_0():
+            """What comes on it while a hundred frames come on the other."""
+            before = carried()
+            wait_until(lambda: carried()[1] > before[1] + 100, "frames come on pair 1")
+            return carried()[0] - before[0]
+
+        wait_until(lambda: of_pair_0() == 0, "frames go on, on the pair of the table")
+        wait_until(lambda: self.port("vm2")["steering"]["queues"][0]["load"] > 100,
+                   "its load is seen")
+        self.assertEqual(self.port("vm2")["steering"]["queues"][0]["pair"], 1)
+        # By load: an even table again, of which both pairs carry something.
+        self.run_pario("set", "vm2", "steering.table=", "steering.mode=rebalance",
+                       "steering.interval-ms=20")
+        wait_until(lambda: of_pair_0() > 0, "both pairs carry frames")
+        wait_until(lambda: all(one["load"] for one in self.port("vm2")["steering"]["queues"]),
+                   "the load of both is seen")
+        # Flows of the other side come back on the pair that they are sent from.
+        self.assertEqual(self.port("vm1")["steering"]["mode"], "learn")
+        wait_until(lambda: self.port("vm1")["steering"]["flows_learnt"] > 0, "flows are learnt")
+        self.assertGreater(self.port("vm1")["steering"]["flows"], 0)
+        self.assertIsNone(process.poll(), "the front end has ended")
 
 
 class ComingAndGoing(Case):

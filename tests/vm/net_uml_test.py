@@ -9,11 +9,13 @@ keeps the control queue to itself.
 
 import time
 
+import net_uml_rss
 from rig import image, machine, netback, process, session, shell, talk
 from rig.errors import RigError
 
 UPLINK_ADDRESS = 250
 STATE_SECONDS = 20
+OBEYED_SECONDS = 60
 NIC = "uml0"
 
 
@@ -24,6 +26,7 @@ class Step:
         self.guest = guest
         self.server = server
         self.faults = []
+        self.refusals = 0       # commands that are meant to be refused
 
     def wait(self, what, condition):
         """Waits until the state that the API tells is as the guest has set it."""
@@ -35,6 +38,19 @@ class Step:
 
     def commands(self):
         return self.server.counter(NIC, "control_commands")
+
+    def queue(self, idx):
+        return self.server.port(NIC)["queues"][idx]
+
+    def coalescing(self, idx):
+        """Who says how a queue's calls are coalesced, and how: ("guest", "static", 32, 200)."""
+        now = self.queue(idx)["coalesce"]
+        return now["by"], now["mode"], now["packets"], now["usecs"]
+
+    def wait_coalescing(self, idx, packets, usecs):
+        want = ("guest", "static", packets, usecs)
+        process.wait_until(lambda: self.coalescing(idx) == want, STATE_SECONDS,
+                           f"{want} on queue {idx}, which has {self.coalescing(idx)}")
 
     def run(self, name, function):
         started = time.monotonic()
@@ -110,6 +126,150 @@ def mac_table(step):
               lambda state: state["multicast_addresses"] == before)
 
 
+def ethtool_numbers(shown):
+    """{"rx-usecs": 200, ...} of what ethtool -c or -Q shows."""
+    rows = (line.split(":", 1) for line in shown.splitlines() if ":" in line)
+    return {name.strip(): int(value) for name, value in rows if value.strip().isdigit()}
+
+
+def must_show(shown, **want):
+    numbers = ethtool_numbers(shown)
+    for name, value in want.items():
+        key = name.replace("_", "-")
+        if numbers.get(key) != value:
+            raise RigError(f"ethtool shows {key} {numbers.get(key)}, {value} was set: {shown}")
+
+
+def coalesce_all(step):
+    """RX_SET and TX_SET: all queues, those that the guest does not use yet included."""
+    host = step.coalescing(0)
+    if host[0] != "host":
+        raise RigError(f"the guest has set nothing, and queue 0 has {host}")
+    step.guest.run("/tools/ethtool -C net0 rx-usecs 200 rx-frames 32 tx-usecs 150 tx-frames 16")
+    for queue in (0, 2):
+        step.wait_coalescing(queue, 32, 200)
+    for queue in (1, 3):
+        step.wait_coalescing(queue, 16, 150)
+    must_show(step.guest.run("/tools/ethtool -c net0"), rx_usecs=200, rx_frames=32, tx_usecs=150,
+              tx_frames=16)
+
+
+def coalesce_one(step):
+    """VQ_SET: one pair; RX_SET and TX_SET go over it, and so does the end of its use."""
+    step.guest.run("/tools/ethtool -L net0 combined 2")
+    step.wait("2 pairs", lambda state: state["pairs"] == 2)
+    step.guest.run("/tools/ethtool -Q net0 queue_mask 0x2 --coalesce rx-usecs 300 rx-frames 8 "
+                   "tx-usecs 50 tx-frames 4")
+    step.wait_coalescing(2, 8, 300)
+    step.wait_coalescing(3, 4, 50)
+    step.wait_coalescing(0, 32, 200)
+    step.wait_coalescing(1, 16, 150)
+    must_show(step.guest.run("/tools/ethtool -Q net0 queue_mask 0x2 --show-coalesce"),
+              rx_usecs=300, rx_frames=8, tx_usecs=50, tx_frames=4)
+    step.guest.run("/tools/ethtool -C net0 rx-usecs 210 rx-frames 33")
+    step.wait_coalescing(2, 33, 210)
+    step.guest.run("/tools/ethtool -Q net0 queue_mask 0x2 --coalesce rx-usecs 300 rx-frames 8")
+    step.wait_coalescing(2, 8, 300)
+    step.guest.run("/tools/ethtool -L net0 combined 1")
+    step.wait_coalescing(2, 33, 210)
+
+
+def coalesce_beyond_bounds(step):
+    """What an operator may not ask for either is refused, by a counter of its own."""
+    before = step.coalescing(0)
+    status, _out = step.guest.attempt("/tools/ethtool -C net0 rx-usecs 10001 rx-frames 32")
+    if status == 0:
+        raise RigError("ethtool -C took 10001 us")
+    step.refusals += 1
+    if step.server.counter(NIC, "control_coalesce") != 1:
+        raise RigError("control_coalesce has not counted what was refused")
+    if step.coalescing(0) != before:
+        raise RigError(f"queue 0 had {before}, and has {step.coalescing(0)}")
+
+
+DECIDED_BY_GUEST = ("calls_due_packets", "calls_due_deadline")
+
+
+def received(step, host):
+    """Datagrams to the guest: frames, interrupts and decisions of its receive queue 0."""
+    def now():
+        queue = step.queue(0)
+        ring = queue["counters"]["ring"]
+        return {"frames": queue["counters"]["frames"]["rx_frames"], "calls": ring["calls"],
+                "held": ring["calls_held"],
+                "by_setting": sum(ring[name] for name in DECIDED_BY_GUEST)}
+
+    before = now()
+    talk.iperf(step.guest, host, "-u", "-b", "60M", "-n", "2M", "-R")
+    return {name: value - before[name] for name, value in now().items()}
+
+
+def obeyed(each, fewer):
+    """None, or what is wrong with the interrupts at one call each, and with calls that may wait."""
+    if each["held"]:
+        return "calls were held that the guest wants at once"
+    if not fewer["held"] or not fewer["by_setting"]:
+        return "no call was held as the guest said"
+    if fewer["calls"] * each["frames"] >= each["calls"] * fewer["frames"]:
+        return "as many calls for each frame as before"
+    return None
+
+
+def coalesce_obeyed(step, host, work):
+    """The same datagrams at one call each at most, and then with calls that may wait.
+
+    A worker that polls calls before it sleeps; one that never polls sleeps until the call is due.
+    What the host says meanwhile of its own coalescing changes nothing. Where the machine has little
+    time for the guest its buffers run short, and calls do not wait then: so it may try again.
+    """
+    host.serve(work / "iperf3-coalesce.log")
+    step.server.set_port(NIC, poll="never", coalesce={"mode": "off"})
+    end = time.monotonic() + OBEYED_SECONDS
+    wrong = "nothing was tried"
+    try:
+        while wrong and time.monotonic() < end:
+            step.guest.run("/tools/ethtool -C net0 rx-usecs 0 rx-frames 1")
+            step.wait_coalescing(0, 1, 0)
+            each = received(step, host)
+            step.guest.run("/tools/ethtool -C net0 rx-usecs 10000 rx-frames 48")
+            step.wait_coalescing(0, 48, 10000)
+            fewer = received(step, host)
+            wrong = obeyed(each, fewer)
+            print(f"  each: {each}; 48 frames or 10 ms: {fewer}; {wrong or 'obeyed'}")
+    finally:
+        host.stop()
+        step.server.set_port(NIC, poll="adaptive", coalesce={"mode": "adaptive"})
+    if step.coalescing(0) != ("guest", "static", 48, 10000):
+        raise RigError(f"queue 0 has {step.coalescing(0)}")
+    if wrong:
+        raise RigError(f"{wrong}: {each}, then {fewer}")
+
+
+def coalesce_adaptive(step, host, work):
+    """The driver's own search (net_dim) sets one queue again and again while traffic flows."""
+    step.guest.run("/tools/ethtool -C net0 adaptive-rx on")
+    before = step.commands()
+    host.serve(work / "iperf3-dim.log")
+    try:
+        end = time.monotonic() + STATE_SECONDS
+        while step.commands() < before + 2:
+            if time.monotonic() > end:
+                raise RigError("adaptive-rx has set nothing")
+            talk.iperf(step.guest, host, "-R", "-n", "32M")
+    finally:
+        host.stop()
+        step.guest.run("/tools/ethtool -C net0 adaptive-rx off")
+    if step.coalescing(0)[0] != "guest":
+        raise RigError(f"queue 0 has {step.coalescing(0)}")
+
+
+def coalesce_end(step):
+    """Nothing waits in what follows."""
+    step.guest.run("/tools/ethtool -C net0 rx-usecs 0 rx-frames 1 tx-usecs 0 tx-frames 1")
+    for queue in (0, 1, 2, 3):
+        step.wait_coalescing(queue, 1, 0)
+
+
 def statistics(step):
     """ethtool -S; the device's own statistics, if the driver asks for them, come by the queue."""
     shown = step.guest.run("/tools/ethtool -S net0")
@@ -130,21 +290,29 @@ def traffic(step, host, work):
     host.stop()
 
 
-def all_steps(step, host, work):
+def all_steps(step, host, work, traffic_program):
     step.run("ping", lambda: talk.must_ping(step.guest, host))
     step.run("traffic", lambda: traffic(step, host, work))
     for name, function in (("ethtool -L", queues), ("ethtool -K", offloads),
                            ("MAC address", mac_address), ("VLAN filter", vlan_filter),
                            ("promiscuous and allmulticast", receive_modes),
-                           ("MAC table", mac_table), ("ethtool -S", statistics)):
+                           ("MAC table", mac_table), ("ethtool -C, -c", coalesce_all),
+                           ("ethtool -Q", coalesce_one),
+                           ("ethtool -C beyond bounds", coalesce_beyond_bounds),
+                           ("ethtool -S", statistics)):
         step.run(name, lambda function=function: function(step))
+    step.run("coalescing is obeyed", lambda: coalesce_obeyed(step, host, work))
+    step.run("coalescing by net_dim", lambda: coalesce_adaptive(step, host, work))
+    step.run("coalescing ends", lambda: coalesce_end(step))
+    net_uml_rss.Rss(step, host, traffic_program).run()
     step.run("ping after all that", lambda: talk.must_ping(step.guest, host))
 
 
-def run_guest(work, server, nic, host):
+def run_guest(options, work, server, nic, host):
     place = work / "guest"
     place.mkdir()
-    guest = machine.Uml(place, [], {"scenario": "shell"}, nics=[nic])
+    guest = machine.Uml(place, [], {"scenario": "shell"}, nics=[nic],
+                        programs=[options.traffic])
     print(f"{guest.kernel().name}; {server.name}")
     server.start()
     with shell.Shell(guest, NIC) as console:
@@ -155,13 +323,14 @@ def run_guest(work, server, nic, host):
         card.plug()
         step = Step(card, server)
         try:
-            all_steps(step, host, work)
+            all_steps(step, host, work, options.traffic)
         finally:
             host.stop()
         errors = talk.checksum_errors(card)
         if errors:
             step.faults.append(f"the guest's stack found {errors}")
-        if server.counter(NIC, "control_refused") or server.counter(NIC, "control_malformed"):
+        if server.counter(NIC, "control_refused") != step.refusals or \
+                server.counter(NIC, "control_malformed"):
             step.faults.append("a command of an honest driver was refused")
         return step.faults + console.end() + server.stop()
 
@@ -181,7 +350,8 @@ def test(options, work):
                                namespace) as server:
             server.on_start = lambda: [namespace.ip("link set tap0 master br0"),
                                        namespace.ip("link set tap0 up")]
-            return run_guest(work, server, nic, talk.Host(namespace, "the host", UPLINK_ADDRESS))
+            return run_guest(options, work, server, nic,
+                             talk.Host(namespace, "the host", UPLINK_ADDRESS))
 
 
 def main():

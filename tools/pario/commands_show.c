@@ -12,6 +12,7 @@
 #include "control/schema.h"
 #include "grid.h"
 #include "print.h"
+#include "show_queues.h"
 
 static bool is_among(const json_t *names, const char *name)
 {
@@ -208,15 +209,19 @@ static void print_object(const struct words *words, const json_t *object, const 
 		print_names("uplinks", json_object_get(object, "uplinks"));
 	}
 	print_placement(object);
+	print_steering(json_object_get(object, "steering"));
 	printf("\n");
 	if (table)
 		print_config(words, table, object);
 	if (queues) {
 		printf("\n");
-		if (json_array_size(queues))
+		if (json_array_size(queues)) {
 			print_queues(queues);
-		else
+			printf("\n");
+			print_interrupts(queues, table == &schema_port ? "FRAMES" : "REQUESTS");
+		} else {
 			printf("  no queue has run yet\n");
+		}
 	}
 	if (json_object_get(object, "counters")) {
 		printf("\n");

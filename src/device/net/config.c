@@ -72,11 +72,13 @@ uint64_t net_features_offered(const struct net_options *options)
 {
 	return ring_features(options) | offloads_offered(&options->offloads) |
 	       bit_if(options->mtu, NET_F_MTU) | bit_if(options->mac_given, NET_F_MAC) |
-	       bit_if(options->queue_pairs > 1, NET_F_MQ) | 1ull << NET_F_STATUS |
-	       1ull << NET_F_CTRL_VQ | 1ull << NET_F_CTRL_RX | 1ull << NET_F_CTRL_RX_EXTRA |
-	       1ull << NET_F_CTRL_VLAN | 1ull << NET_F_CTRL_MAC_ADDR |
+	       bit_if(options->queue_pairs > 1, NET_F_MQ) |
+	       bit_if(options->queue_pairs > 1, NET_F_RSS) | 1ull << NET_F_HASH_REPORT |
+	       1ull << NET_F_STATUS | 1ull << NET_F_CTRL_VQ | 1ull << NET_F_CTRL_RX |
+	       1ull << NET_F_CTRL_RX_EXTRA | 1ull << NET_F_CTRL_VLAN | 1ull << NET_F_CTRL_MAC_ADDR |
 	       1ull << NET_F_CTRL_GUEST_OFFLOADS | 1ull << NET_F_GUEST_ANNOUNCE |
-	       1ull << NET_F_DEVICE_STATS | 1ull << NET_F_GUEST_HDRLEN | 1ull << NET_F_SPEED_DUPLEX;
+	       1ull << NET_F_DEVICE_STATS | 1ull << NET_F_VQ_NOTF_COAL | 1ull << NET_F_NOTF_COAL |
+	       1ull << NET_F_GUEST_HDRLEN | 1ull << NET_F_SPEED_DUPLEX;
 }
 
 const char *net_feature_name(unsigned bit)
@@ -131,6 +133,15 @@ enum net_queue_kind net_queue_kind(uint64_t acked, unsigned pairs_max, unsigned 
 	return NET_QUEUE_NONE;
 }
 
+unsigned net_queue_group(const struct device *device, unsigned idx)
+{
+	const struct net_device *net = net_of_device(device);
+
+	if (net_queue_kind(device->acked, net->pairs_max, idx) == NET_QUEUE_CONTROL)
+		return DEVICE_GROUP_ANY;
+	return idx / 2;
+}
+
 void net_features_acked(struct device *device)
 {
 	struct net_device *net = net_of_device(device);
@@ -159,6 +170,9 @@ unsigned net_config_fill(const struct device *device, void *data)
 		.mtu = le16_of(net_mtu(net)),
 		.speed = le32_of(net->options.speed_mbit),
 		.duplex = NET_DUPLEX_FULL,
+		.rss_max_key_size = TOEPLITZ_KEY_BYTES,
+		.rss_max_indirection_table_length = le16_of(NET_RSS_TABLE_MAX),
+		.supported_hash_types = le32_of(HASH_TYPES_ALL),
 	};
 
 	if (control->link_up)

@@ -196,24 +196,51 @@ static void rules_taken(struct join *join)
 	send_back(container_of(join, struct net_command, join)->net);
 }
 
+/* As if the command had not come. */
+static void take_back(struct net_command *command)
+{
+	command->net->control->state = command->before;
+	command->ack = NET_ERR;
+	command->rules = false;
+	net_receivers_update(command->net);
+}
+
+static void update_rules(struct net_command *command)
+{
+	join_open(&command->join, rules_taken);
+	if (command->rules && net_rules_update(command->net, &command->join))
+		take_back(command);
+	join_done(&command->join, 0);
+}
+
+static void steering_taken(struct join *join)
+{
+	struct net_command *command = container_of(join, struct net_command, join);
+
+	if (join->status)
+		take_back(command);
+	update_rules(command);
+}
+
+/*
+ * Steering before the rules, which name the hashes that it computes; the answer when every worker
+ * has both.
+ */
 static void execute_on_control(struct evloop_post *post)
 {
 	struct net_command *command = container_of(post, struct net_command, post);
-	struct net_control *control = command->net->control;
-	struct net_driver_state before = control->state;
-	bool rules = false;
+	struct net_device *net = command->net;
 
-	command->ack = net_control_execute(command->net, &rules);
-	if (!rules) {
-		send_back(command->net);
+	command->before = net->control->state;
+	command->rules = false;
+	command->ack = net_control_execute(net, &command->rules);
+	if (command->data[0] != NET_CLASS_MQ || command->ack != NET_OK) {
+		update_rules(command);
 		return;
 	}
-	join_open(&command->join, rules_taken);
-	if (net_rules_update(command->net, &command->join)) {
-		control->state = before;
-		command->ack = NET_ERR;
-	}
-	join_done(&command->join, 0);
+	netport_set_receivers(net->port, net_receivers(net));
+	join_open(&command->join, steering_taken);
+	join_done(&command->join, net_steer_update(net, &command->join));
 }
 
 /* ---- control: the state ---- */
@@ -236,12 +263,19 @@ static unsigned enabled_pairs(const struct net_device *net)
 	return pairs;
 }
 
-void net_receivers_update(struct net_device *net)
+unsigned net_receivers(const struct net_device *net)
 {
 	const struct net_control *control = net->control;
-	unsigned pairs = control->runs ? control->state.pairs : enabled_pairs(net);
+	const unsigned cnt = control->runs ? control->state.receivers : enabled_pairs(net);
 
-	netport_set_receivers(net->port, pairs ? pairs : 1);
+	return cnt ? cnt : 1;
+}
+
+void net_receivers_update(struct net_device *net)
+{
+	netport_set_receivers(net->port, net_receivers(net));
+	/* Without memory it stays as it is: queues that do not run are nobody's choice. */
+	(void)net_steer_update(net, NULL);
 }
 
 static void forget(struct net_device *net)
@@ -250,6 +284,7 @@ static void forget(struct net_device *net)
 
 	control->state = (struct net_driver_state){
 		.pairs = 1,
+		.receivers = 1,
 		.mac_known = net->options.mac_given,
 		.guest_offloads = net->device.acked & net_offload_bits(),
 	};
@@ -275,6 +310,10 @@ int net_control_new(struct net_device *net, struct err *err)
 	control->command.net = net;
 	control->link_up = true;
 	forget(net);
+	if (net_steer_new(net, err)) {
+		net_control_free(net);
+		return -ENOMEM;
+	}
 	/* The second ones take the place of the first, which are kept for the next update. */
 	for (unsigned i = 0; i < 2; i++) {
 		if (net_rules_update(net, NULL)) {
@@ -291,6 +330,7 @@ void net_control_free(struct net_device *net)
 		return;
 	CHECK(!net->control->command.busy);
 	net_rarp_forget(net);
+	net_steer_free(net);
 	net_rules_free(net);
 	free(net->control);
 	net->control = NULL;
@@ -305,7 +345,10 @@ static enum net_queue_kind kind_of(const struct net_device *net, unsigned idx)
 
 bool net_queue_is_told(const struct device *device, unsigned idx)
 {
-	return kind_of(net_of_device(device), idx) != NET_QUEUE_CONTROL;
+	const struct net_device *net = net_of_device(device);
+
+	return kind_of(net, idx) != NET_QUEUE_CONTROL &&
+	       device_queue_get(device, idx) != net->control->starting;
 }
 
 static void control_queue_changed(struct net_device *net, unsigned idx)
@@ -320,14 +363,32 @@ static void control_queue_changed(struct net_device *net, unsigned idx)
 	(void)net_rules_update(net, NULL);
 }
 
+static void data_queue_changed(struct net_device *net, unsigned idx)
+{
+	struct net_control *control = net->control;
+	const bool runs = device_queue_running(&net->device, idx);
+	const bool starts = runs && !control->queue_runs[idx];
+
+	control->queue_runs[idx] = runs;
+	if (!runs || !net_coalesce_queue_changed(net, idx, starts))
+		return;
+	if (starts)
+		control->starting = device_queue_get(&net->device, idx);
+	(void)net_rules_update(net, NULL);
+	control->starting = NULL;
+}
+
 void net_queue_changed(struct device *device, unsigned idx)
 {
 	struct net_device *net = net_of_device(device);
+	enum net_queue_kind kind = kind_of(net, idx);
 
-	if (kind_of(net, idx) == NET_QUEUE_CONTROL)
+	if (kind == NET_QUEUE_CONTROL)
 		control_queue_changed(net, idx);
+	else if (kind != NET_QUEUE_NONE)
+		data_queue_changed(net, idx);
 	/* Lost on its way from worker to worker. */
-	if (kind_of(net, idx) == NET_QUEUE_RX && !device_queue_running(device, idx))
+	if (kind == NET_QUEUE_RX && !device_queue_running(device, idx))
 		netport_queue_gone(net->port, idx / 2);
 	net_receivers_update(net);
 }
@@ -413,7 +474,9 @@ void net_device_state(const struct device *device, struct net_state *state)
 	const struct net_driver_state *driver = &control->state;
 
 	*state = (struct net_state){
-		.pairs = control->runs ? driver->pairs : enabled_pairs(net),
+		.pairs = !control->runs                      ? enabled_pairs(net)
+			 : driver->pairs > driver->receivers ? driver->pairs
+							     : driver->receivers,
 		.mtu = net_mtu(net),
 		.link_up = control->link_up,
 		.promisc = driver->promisc,

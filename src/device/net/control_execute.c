@@ -15,8 +15,9 @@ enum {
 	CLASS_MAC = 1,
 	CLASS_VLAN = 2,
 	CLASS_ANNOUNCE = 3,
-	CLASS_MQ = 4,
+	CLASS_MQ = NET_CLASS_MQ,
 	CLASS_GUEST_OFFLOADS = 5,
+	CLASS_NOTF_COAL = 6,
 	CLASS_STATS = 8,
 };
 
@@ -168,17 +169,7 @@ static uint8_t execute_announce(const struct args *args, bool *rules)
 
 static uint8_t execute_mq(const struct args *args, bool *rules)
 {
-	uint16_t pairs;
-
-	(void)rules;
-	if (args->number || !has(args, NET_F_MQ) || args->bytes != sizeof(struct le16))
-		return NET_ERR;
-	pairs = get_le16(args->data);
-	if (pairs < 1 || pairs > args->net->pairs_max)
-		return NET_ERR;
-	args->state->pairs = pairs;
-	net_receivers_update(args->net);
-	return NET_OK;
+	return net_control_mq(args->net, args->number, args->data, args->bytes, rules);
 }
 
 static uint8_t execute_offloads(const struct args *args, bool *rules)
@@ -197,6 +188,11 @@ static uint8_t execute_offloads(const struct args *args, bool *rules)
 	return NET_OK;
 }
 
+static uint8_t execute_coalesce(const struct args *args, bool *rules)
+{
+	return net_control_coalesce(args->net, args->number, args->data, args->bytes, rules);
+}
+
 static uint8_t execute_stats(const struct args *args, bool *rules)
 {
 	(void)rules;
@@ -208,9 +204,13 @@ static uint8_t execute_stats(const struct args *args, bool *rules)
 uint8_t net_control_execute(struct net_device *net, bool *rules)
 {
 	static uint8_t (*const classes[])(const struct args *args, bool *rules) = {
-		[CLASS_RX] = execute_rx,       [CLASS_MAC] = execute_mac,
-		[CLASS_VLAN] = execute_vlan,   [CLASS_ANNOUNCE] = execute_announce,
-		[CLASS_MQ] = execute_mq,       [CLASS_GUEST_OFFLOADS] = execute_offloads,
+		[CLASS_RX] = execute_rx,
+		[CLASS_MAC] = execute_mac,
+		[CLASS_VLAN] = execute_vlan,
+		[CLASS_ANNOUNCE] = execute_announce,
+		[CLASS_MQ] = execute_mq,
+		[CLASS_GUEST_OFFLOADS] = execute_offloads,
+		[CLASS_NOTF_COAL] = execute_coalesce,
 		[CLASS_STATS] = execute_stats,
 	};
 	const struct net_command *command = &net->control->command;
@@ -222,8 +222,12 @@ uint8_t net_control_execute(struct net_device *net, bool *rules)
 		.bytes = command->bytes - NET_COMMAND_BYTES_MIN,
 	};
 	uint8_t class = command->data[0];
+	uint8_t ack;
 
 	if (class >= ARRAY_LEN(classes) || !classes[class])
 		return NET_ERR;
-	return classes[class](&args, rules);
+	ack = classes[class](&args, rules);
+	if (ack == NET_OK && net_coalesce_settle(net))
+		*rules = true;
+	return ack;
 }

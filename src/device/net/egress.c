@@ -148,6 +148,8 @@ void net_egress_begin(struct net_egress *egress, const struct frame *frame,
 	egress->segmented = frame->gso != FRAME_GSO_NONE && !net_header_fits(frame, rules);
 	egress->csums = 0;
 	egress->segments = 0;
+	if (unlikely(rules->hash_report))
+		net_header_fill_hash(&egress->hash, frame, rules);
 }
 
 bool net_egress_next(struct net_egress *egress)

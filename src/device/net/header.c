@@ -154,3 +154,24 @@ void net_header_fill(struct net_header *header, const struct frame *frame,
 	header->gso_size = le16_of(frame->gso_bytes);
 	header->hdr_len = le16_of((uint16_t)(frame->d.payload_offset + shift));
 }
+
+void net_header_fill_hash(struct net_header_hash *hash, const struct frame *frame,
+			  const struct net_rules *rules)
+{
+	struct dissection d;
+	struct flow_hash flow = {0};
+
+	if (rules->hash_generation && frame->rss_generation == rules->hash_generation) {
+		flow = (struct flow_hash){frame->rss_hash, frame->rss_report};
+	} else if (rules->hash_key) {
+		/* The frame may be looked at by several receivers: nothing of it is changed. */
+		if (!frame->dissected)
+			dissect(frame->head, frame->head_bytes, &d);
+		flow = toeplitz_frame(rules->hash_key, rules->hash_types, frame->head,
+				      frame->head_bytes, frame->dissected ? &frame->d : &d);
+	}
+	*hash = (struct net_header_hash){
+		.value = le32_of(flow.report ? flow.hash : 0),
+		.report = le16_of(flow.report),
+	};
+}

@@ -3,12 +3,12 @@
  * Making and ending a network device, its counters, and which kind of queue does what.
  * Not the queues' work (tx.c, rx.c, control.c) nor config space (config.c).
  */
-#include "device/net/net_priv.h"
-
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "device/net/control_priv.h"
 
 #define ROW(member, unit_, help_)                                  \
 	{                                                          \
@@ -42,6 +42,8 @@ const struct stat_row net_stat_rows[] = {
 	ROW(rx_pooled, "frames", "Waited longer, as a copy."),
 	ROW(control_commands, "commands", "Commands of the control queue."),
 	ROW(control_refused, "commands", "Refused: not agreed on, or with a value that cannot be."),
+	ROW(control_coalesce, "commands",
+	    "Refused: coalescing of more packets or usecs than can be."),
 	ROW(control_malformed, "commands", "Refused: no command, too long, or no room to answer."),
 };
 const unsigned net_stat_row_cnt = ARRAY_LEN(net_stat_rows);
@@ -105,11 +107,86 @@ static void take_rules(struct net_queue *queue)
 	queue->rules = load_acquire(&queue->net->rules);
 }
 
+/* Where the coalescer finds what a receive queue's guest sends. */
+static const uint64_t *sent_counter(const struct net_queue *queue)
+{
+	const unsigned idx = queue->queue.idx + 1;
+	const struct device *device = queue->queue.device;
+	struct device_queue *pair = idx < device->queue_max ? device_queue_get(device, idx) : NULL;
+
+	/* It stays where it is as long as the device. */
+	return pair ? &net_of_queue(pair)->stats.tx_frames : NULL;
+}
+
+static void set_port(struct net_queue *queue)
+{
+	if (queue->kind == NET_QUEUE_RX)
+		queue->port = (struct virtqueue_port){
+			.frames = &queue->stats.rx_frames,
+			.bytes = &queue->stats.rx_bytes,
+			.sent = sent_counter(queue),
+			.receive = true,
+		};
+	else
+		queue->port = (struct virtqueue_port){
+			.frames = &virtqueue_stats(queue->queue.vq)->completed,
+			.bytes = &queue->stats.tx_bytes,
+		};
+}
+
+/* What the driver said of this queue goes over what the host says. */
+static struct coalesce_config coalesce_of(const struct net_queue *queue)
+{
+	struct coalesce_config config = queue->coalesce_host;
+	const struct net_coalesce *guest;
+
+	if (queue->kind != NET_QUEUE_RX && queue->kind != NET_QUEUE_TX) {
+		/* One command at a time: there is nothing to wait for. */
+		config.mode = COALESCE_OFF;
+		return config;
+	}
+	guest = &queue->rules->coalesce[queue->queue.idx];
+	if (!guest->given)
+		return config;
+	return (struct coalesce_config){
+		.mode = COALESCE_STATIC,
+		.packets = guest->packets,
+		.usecs = guest->usecs,
+		.by_guest = true,
+	};
+}
+
+void net_queue_coalesce(struct net_queue *queue)
+{
+	const struct coalesce_config config = coalesce_of(queue);
+	struct coalesce_view now;
+
+	set_port(queue);
+	virtqueue_coalesce_view(queue->queue.vq, &now);
+	/* What stays as it is keeps what it has learnt, and holds what it holds. */
+	if (config.mode == now.config.mode && config.packets == now.config.packets &&
+	    config.usecs == now.config.usecs && config.by_guest == now.config.by_guest)
+		return;
+	virtqueue_set_coalesce(queue->queue.vq, &config);
+}
+
+static void queue_coalesce_on_worker(struct device_queue *base, const struct coalesce_config *host)
+{
+	struct net_queue *queue = net_of_queue(base);
+
+	queue->coalesce_host = *host;
+	net_queue_coalesce(queue);
+}
+
 static void queue_told_on_worker(struct device_queue *base)
 {
 	struct net_queue *queue = net_of_queue(base);
 
 	take_rules(queue);
+	net_queue_coalesce(queue);
+	/* VIRTIO 1.3, 5.1.6.5: a call that was held is looked at by the bounds of now. */
+	if (virtqueue_held_until_ns(base->vq))
+		worker_poller_wake(&base->poller);
 	if (queue->kind == NET_QUEUE_RX)
 		net_rx_told(queue);
 }
@@ -144,6 +221,8 @@ static void queue_enable_on_worker(struct device_queue *base, bool enabled)
 
 	if (queue->enabled == enabled)
 		return;
+	/* By now its pair is there. */
+	set_port(queue);
 	if (queue->kind != NET_QUEUE_RX)
 		queue->enabled = enabled;
 	else if (enabled)
@@ -224,7 +303,10 @@ static unsigned queue_adopt(struct device_queue *base, struct device_remainder *
 		virtqueue_complete(base->vq, base->pool, slots, cnt);
 		total += cnt;
 	}
-	device_queue_notify(base, total, now_ns);
+	/* They have waited long enough. */
+	(void)now_ns;
+	if (total)
+		virtqueue_notify(base->vq);
 	return total;
 }
 
@@ -276,7 +358,9 @@ static const struct device_ops net_device_ops = {
 	.serves_disabled = true,
 	.queue_enable_on_worker = queue_enable_on_worker,
 	.queue_told_on_worker = queue_told_on_worker,
+	.queue_coalesce_on_worker = queue_coalesce_on_worker,
 	.queue_is_told = net_queue_is_told,
+	.queue_group = net_queue_group,
 	.queue_changed = net_queue_changed,
 	.message = net_message,
 	.table_cnt = 1,
@@ -304,7 +388,7 @@ static int check_options(const struct net_options *options, struct err *err)
 			       NET_MTU_MIN, NET_MTU_MAX);
 	if (options->mac[0] & 1)
 		return err_set(err, EINVAL, "mac: a multicast address cannot be a port's");
-	return 0;
+	return net_steer_check(&options->steering, options->queue_pairs, err);
 }
 
 static int init(struct net_device *net, const struct net_options *options, struct evloop *control,

@@ -104,6 +104,7 @@ struct net_stats {
 	/* control queue */
 	uint64_t control_commands;
 	uint64_t control_refused;   /* answered ERR; the control thread writes it */
+	uint64_t control_coalesce;  /* of these: packets or usecs beyond bounds */
 	uint64_t control_malformed; /* bad chain, too short, too long, or no room for the answer */
 };
 
@@ -161,9 +162,10 @@ struct net_steering_view {
 	uint16_t unclassified;
 	unsigned table_cnt;
 	uint16_t table[STEERING_TABLE_MAX];
-	uint64_t load[STEERING_TABLE_MAX]; /* of each bucket, in the last whole interval */
-	uint64_t balanced;                 /* rounds that moved buckets */
-	unsigned flows;                    /* learn: known now */
+	/* Of each bucket: in the last whole interval (REBALANCE), else since the table was set. */
+	uint64_t load[STEERING_TABLE_MAX];
+	uint64_t balanced; /* rounds that moved buckets */
+	unsigned flows;    /* learn: known now */
 };
 /* Control. */
 void net_device_steering_view(const struct device *device, struct net_steering_view *view);

@@ -6,8 +6,8 @@
  *
  * A frame's way: header.c judges a vnet header against its frame, and writes one for a receiver
  * (pure); tx.c takes frames out of a transmit queue and sends them; rx.c puts frames into a receive
- * queue. control.c serves the control queue, rules.c makes the rules, config.c says what the driver
- * is told, net.c makes and ends devices.
+ * queue. control.c serves the control queue, rules.c makes the rules, steer.c says how frames to the
+ * port are spread over its queues, config.c what the driver is told, net.c makes and ends devices.
  */
 #ifndef PARIO_DEVICE_NET_NET_PRIV_H
 #define PARIO_DEVICE_NET_NET_PRIV_H
@@ -82,6 +82,14 @@ struct net_header {
 	struct le16 num_buffers; /* absent of a legacy driver without MRG_RXBUF */
 };
 static_assert(sizeof(struct net_header) == 12, "VIRTIO 1.3, 5.1.6");
+
+/* What follows it with HASH_REPORT. */
+struct net_header_hash {
+	struct le32 value;
+	struct le16 report; /* enum hash_type + 1, or 0 */
+	struct le16 padding;
+};
+static_assert(sizeof(struct net_header_hash) == 8, "VIRTIO 1.3, 5.1.6");
 #define NET_TCP_CSUM_OFFSET 16
 #define NET_UDP_CSUM_OFFSET 6
 
@@ -94,6 +102,12 @@ static_assert(sizeof(struct net_header) == 12, "VIRTIO 1.3, 5.1.6");
 /* Entries of the MAC table of each kind, and VLANs of the filter (one bit each). */
 #define NET_MAC_TABLE_MAX 64
 #define NET_VLANS 4096
+
+/* What the driver wants of a queue's calls; all zero: nothing, the host decides. */
+struct net_coalesce {
+	bool given;
+	uint32_t packets, usecs; /* either is 0: each packet is called for */
+};
 
 /*
  * What queues work by. Control makes it (rules.c), and never changes it once it is published in
@@ -127,12 +141,9 @@ struct net_rules {
 	bool hash_report;
 	uint32_t hash_types;
 	uint64_t hash_generation;
-	const struct toeplitz *hash_key; /* rules.c: lives as long as the rules */
+	const struct toeplitz *hash_key; /* rules.c: lives as long as the rules; NULL: no types */
 	/* both: NOTF_COAL, VQ_NOTF_COAL, by queue */
-	struct {
-		bool given;
-		uint32_t packets, usecs;
-	} coalesce[2 * NET_PAIRS_MAX];
+	struct net_coalesce coalesce[2 * NET_PAIRS_MAX];
 };
 
 enum net_queue_kind { NET_QUEUE_RX, NET_QUEUE_TX, NET_QUEUE_CONTROL, NET_QUEUE_NONE };
@@ -167,6 +178,7 @@ struct net_egress {
 	struct net_payload payload;
 	/* the output */
 	struct net_header header;
+	struct net_header_hash hash; /* of the frame; only if rules->hash_report */
 	uint32_t payload_bytes;
 	uint16_t head_bytes;
 	uint8_t head[SEGMENT_HEADER_BYTES_MAX + ETHER_TAG_BYTES];
@@ -190,6 +202,8 @@ struct net_queue {                 /* NOLINT(clang-analyzer-optin.performance.Pa
 	const struct net_rules *rules;
 	bool enabled; /* owner: SET_VRING_ENABLE; see net_queue_enable_on_worker() */
 	struct exchange *exchange;
+	struct coalesce_config coalesce_host; /* owner: what the host wants; rules go over it */
+	struct virtqueue_port port;           /* owner: rx, tx */
 
 	/* tx */
 	struct net_tx *tx; /* tx.c */
@@ -267,6 +281,9 @@ bool net_header_fits(const struct frame *frame, const struct net_rules *rules);
  */
 void net_header_fill(struct net_header *header, const struct frame *frame,
 		     const struct net_rules *rules, int shift);
+/* What the receiver is told of the frame's hash, which its sender may have computed already. */
+void net_header_fill_hash(struct net_header_hash *hash, const struct frame *frame,
+			  const struct net_rules *rules);
 
 /* egress.c; pure but for reading payload. frame and rules are borrowed until the last output. */
 void net_egress_begin(struct net_egress *egress, const struct frame *frame,
@@ -275,6 +292,9 @@ void net_egress_begin(struct net_egress *egress, const struct frame *frame,
 bool net_egress_next(struct net_egress *egress);
 /* The frame is somewhere else from now on: the same bytes, head_bytes as it was. */
 void net_egress_moved(struct net_egress *egress, const struct frame *frame);
+
+/* net.c; owner worker. Coalescing as rules and host say. */
+void net_queue_coalesce(struct net_queue *queue);
 
 /* tx.c, rx.c, control.c: per kind; owner worker. Called by net.c. */
 unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns);
@@ -321,6 +341,7 @@ void net_rules_free(struct net_device *net);
 /* config.c; control. Members of device_ops. */
 uint64_t net_features_offered(const struct net_options *options);
 const char *net_feature_name(unsigned bit);
+unsigned net_queue_group(const struct device *device, unsigned idx);
 void net_features_acked(struct device *device);
 unsigned net_config_fill(const struct device *device, void *data);
 int net_config_write(struct device *device, uint32_t offset, uint32_t size, const void *data,

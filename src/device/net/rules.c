@@ -23,6 +23,7 @@
 
 struct net_rules_node {
 	struct net_rules rules; /* first: net_device.rules points there */
+	struct toeplitz hash_key;
 	struct net_rules_node *older;
 };
 static_assert(offsetof(struct net_rules_node, rules) == 0, "rules come first");
@@ -93,21 +94,46 @@ static void fill_filters(const struct net_device *net, struct net_rules *rules)
 	memcpy(rules->vlans, state->vlans, sizeof(rules->vlans));
 }
 
-static void fill(const struct net_device *net, struct net_rules *rules)
+/* Whatever else was negotiated, HASH_REPORT makes the header long. */
+static uint8_t header_bytes(uint64_t acked)
 {
-	uint64_t acked = net->device.acked;
+	if (device_has_feature(acked, NET_F_HASH_REPORT))
+		return NET_HEADER_BYTES_HASH;
+	return device_has_feature(acked, DEVICE_F_VERSION_1) ||
+			       device_has_feature(acked, NET_F_MRG_RXBUF)
+		       ? NET_HEADER_BYTES
+		       : NET_HEADER_BYTES_LEGACY;
+}
+
+/* Until the driver has said which hashes it wants, there are none (5.1.6.5.6.4). */
+static void fill_hashing(const struct net_device *net, struct net_rules_node *node)
+{
+	const struct net_hashing *hashing = &net->control->state.hashing;
+	struct net_rules *rules = &node->rules;
+
+	rules->hash_report = device_has_feature(net->device.acked, NET_F_HASH_REPORT);
+	if (!rules->hash_report || !net->control->runs || !hashing->types)
+		return;
+	toeplitz_init(&node->hash_key, hashing->key, hashing->key_bytes);
+	rules->hash_key = &node->hash_key;
+	rules->hash_types = hashing->types;
+	rules->hash_generation = net_steer_generation(net, hashing);
+}
+
+static void fill(const struct net_device *net, struct net_rules_node *node)
+{
+	struct net_rules *rules = &node->rules;
 	uint16_t mtu = net_mtu(net);
 
 	memset(rules, 0, sizeof(*rules));
-	rules->header_bytes = device_has_feature(acked, DEVICE_F_VERSION_1) ||
-					      device_has_feature(acked, NET_F_MRG_RXBUF)
-				      ? NET_HEADER_BYTES
-				      : NET_HEADER_BYTES_LEGACY;
+	rules->header_bytes = header_bytes(net->device.acked);
 	rules->tx_frame_bytes_max = mtu ? mtu + ETHER_HEADER_BYTES : FRAME_BYTES_MAX;
 	rules->rx_frame_bytes_max = rules->tx_frame_bytes_max;
 	fill_host(net, rules);
 	fill_guest(net, rules);
 	fill_filters(net, rules);
+	memcpy(rules->coalesce, net->control->state.coalesce, sizeof(rules->coalesce));
+	fill_hashing(net, node);
 }
 
 /* ---- bringing them to the workers ---- */
@@ -163,7 +189,7 @@ int net_rules_update(struct net_device *net, struct join *join)
 		node = malloc(sizeof(*node));
 	if (!node)
 		return -ENOMEM;
-	fill(net, &node->rules);
+	fill(net, node);
 	node->older = control->newest;
 	control->newest = node;
 	store_release(&net->rules, &node->rules);

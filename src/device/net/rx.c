@@ -39,9 +39,10 @@ static COLD void give_back_empty(struct net_queue *queue, struct vq_slot *const 
 }
 
 /* Is it a buffer, and one that a header fits into? */
-static ALWAYS_INLINE bool usable(const struct vq_slot *slot)
+static ALWAYS_INLINE bool usable(const struct vq_slot *slot, const struct net_rules *rules)
 {
-	return slot->error == CHAIN_OK && slot->out_cnt == 0 && slot->in_bytes > NET_HEADER_BYTES;
+	return slot->error == CHAIN_OK && slot->out_cnt == 0 &&
+	       slot->in_bytes > rules->header_bytes;
 }
 
 /*
@@ -64,7 +65,7 @@ static NOINLINE bool fetch_buffers(struct net_queue *queue, unsigned want)
 		want = RX_STASH_MAX - rx->stash_cnt;
 	cnt = virtqueue_fetch(base->vq, base->pool, slots, want);
 	for (unsigned i = 0; i < cnt; i++) {
-		if (likely(usable(slots[i]))) {
+		if (likely(usable(slots[i], queue->rules))) {
 			rx->stash[rx->stash_cnt++] = slots[i];
 		} else if (rx->stash_cnt == 0) {
 			give_back_empty(queue, &slots[i], 1);
@@ -266,7 +267,12 @@ static void write_output(struct net_queue *queue, struct net_egress *egress, uns
 	rx->stash[0]->used_bytes = 0;
 	iov_cursor_init(&writer.cursor, rx->stash[0]->iov, rx->stash[0]->in_cnt);
 	egress->header.num_buffers = le16_of((uint16_t)slot_cnt);
-	write_bytes(&writer, &egress->header, queue->rules->header_bytes);
+	if (likely(!queue->rules->hash_report)) {
+		write_bytes(&writer, &egress->header, queue->rules->header_bytes);
+	} else {
+		write_bytes(&writer, &egress->header, sizeof(egress->header));
+		write_bytes(&writer, &egress->hash, sizeof(egress->hash));
+	}
 	write_bytes(&writer, egress->head, egress->head_bytes);
 	write_bytes(&writer, payload->rest, from_rest);
 	payload->rest += from_rest;
@@ -426,22 +432,24 @@ static void rx_deliver(struct netport_queue *receiver, struct frame *const *fram
 		worker_poller_wake(&queue->queue.poller);
 }
 
-static void signal_driver(struct net_queue *queue, uint64_t now_ns)
+/* True: a call is held. */
+static bool signal_driver(struct net_queue *queue, uint64_t now_ns)
 {
 	struct net_rx *rx = queue->rx;
+	bool held;
 
 	rx_publish(queue);
-	device_queue_notify(&queue->queue, rx->given_back, now_ns);
+	held = device_queue_notify_port(&queue->queue, rx->given_back, &queue->port, now_ns);
 	rx->given_back = 0;
+	return held;
 }
 
 static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
 {
 	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
 
-	signal_driver(queue, now_ns);
 	/* A call that waits for its time needs somebody who looks at the clock. */
-	if (unlikely(virtqueue_held_until_ns(queue->queue.vq)))
+	if (unlikely(signal_driver(queue, now_ns)))
 		worker_poller_wake(&queue->queue.poller);
 }
 
@@ -469,7 +477,8 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 		work = rx_wait_drain(queue, now_ns);
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
-	signal_driver(queue, now_ns);
+	if (unlikely(signal_driver(queue, now_ns)))
+		device_queue_stay_polled(&queue->queue, now_ns);
 	return work;
 }
 

@@ -94,7 +94,11 @@ static NOINLINE void take_pieces(struct net_slot *slot, unsigned header_bytes, u
 
 	iov_cursor_init(&cursor, iov, iov_cnt);
 	memset(frame->plain_header, 0, sizeof(frame->plain_header));
-	iov_copy_in(&cursor, frame->plain_header, header_bytes);
+	iov_copy_in(&cursor, frame->plain_header,
+		    header_bytes < FRAME_PLAIN_BYTES ? header_bytes : FRAME_PLAIN_BYTES);
+	/* Hash fields of the header are the device's to fill in. */
+	if (header_bytes > FRAME_PLAIN_BYTES)
+		iov_skip(&cursor, header_bytes - FRAME_PLAIN_BYTES);
 	iov_copy_in(&cursor, frame->head, head_bytes);
 	iov_cut_front(&iov, &iov_cnt, header_bytes + head_bytes);
 	frame->iov = iov;
@@ -291,7 +295,8 @@ unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns)
 			break;
 	}
 	base->unfinished = taken == VIRTQUEUE_BURST;
-	device_queue_notify(base, given_back, now_ns);
+	if (unlikely(device_queue_notify_port(base, given_back, &queue->port, now_ns)))
+		device_queue_stay_polled(base, now_ns);
 	return work;
 }
 

@@ -334,6 +334,11 @@ static void test_under_traffic(void **state)
 		"{'placement': 'off'}",
 		"{'mac-lock': true}",
 		"{'mac-lock': false}",
+		"{'coalesce': {'mode': 'off'}}",
+		"{'steering': {'mode': 'rss', 'table': '0'}, 'coalesce': {'mode': 'adaptive'}}",
+		"{'steering': {'mode': 'rebalance', 'table': null, 'interval-ms': 10}}",
+		"{'steering': {'inner': true, 'types': 'ipv4'}}",
+		"{'steering': {'mode': null, 'interval-ms': null, 'types': null}}",
 	};
 	struct worker *const *workers;
 	struct guest guest;

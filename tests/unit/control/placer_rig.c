@@ -34,6 +34,7 @@ struct device {
 	unsigned worker_cnt;
 	unsigned queue_max;
 	unsigned shift;
+	bool pairs;
 	struct fake_queue queues[RIG_QUEUES_MAX];
 	void (*changed)(void *arg);
 	void *changed_arg;
@@ -110,6 +111,13 @@ const struct worker_stats *worker_stats(const struct worker *worker)
 unsigned device_queue_max(const struct device *device)
 {
 	return device->queue_max;
+}
+
+unsigned device_queue_group(const struct device *device, unsigned idx)
+{
+	if (!device->pairs)
+		return idx;
+	return idx == device->queue_max - 1 ? DEVICE_GROUP_ANY : idx / 2;
 }
 
 unsigned device_worker_shift(const struct device *device)
@@ -244,6 +252,11 @@ void rig_disk_shift(struct rig_disk *disk, unsigned shift)
 	disk->device->shift = shift;
 }
 
+void rig_disk_pairs(struct rig_disk *disk)
+{
+	disk->device->pairs = true;
+}
+
 struct rig_disk *rig_disk_new(const char *name, unsigned queues)
 {
 	struct rig_disk *disk = calloc(1, sizeof(*disk));
@@ -321,9 +334,12 @@ void rig_restart(struct rig_disk *disk, unsigned idx)
 {
 	struct device *device = disk->device;
 	struct fake_queue *queue = &device->queues[idx];
-	unsigned slot = (idx + device->shift) % device->worker_cnt;
+	unsigned place = device_queue_group(device, idx);
 
-	queue->worker = queue->home ? queue->home : device->workers[slot];
+	if (place == DEVICE_GROUP_ANY)
+		place = idx;
+	place = (place + device->shift) % device->worker_cnt;
+	queue->worker = queue->home ? queue->home : device->workers[place];
 	device->changed(device->changed_arg);
 }
 

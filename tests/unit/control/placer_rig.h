@@ -17,7 +17,7 @@
 #define RIG_PID 4242
 #define RIG_TEXT_BYTES 3072
 
-/* One disk: its device, its place, and what the test knows of it. */
+/* One disk, or a port in its place: its device, its place, and what the test knows of it. */
 struct rig_disk {
 	struct device *device;
 	struct placed placed;
@@ -40,6 +40,8 @@ void rig_close(void);
 /* Not added yet. Its device may use all workers. */
 struct rig_disk *rig_disk_new(const char *name, unsigned queues);
 void rig_disk_shift(struct rig_disk *disk, unsigned shift);
+/* Its queues are pairs, and the last one is a control queue, as of a port. */
+void rig_disk_pairs(struct rig_disk *disk);
 void rig_disk_add(struct rig_disk *disk, enum placement_mode mode, const char *vcpus);
 /* Stops its queues, lets moves finish, removes and frees it. */
 void rig_disk_remove(struct rig_disk *disk);

@@ -33,6 +33,9 @@ struct key_case {
 		key, "false", "x", NEITHER \
 	}
 
+#define KEY_ALLOWED "(allowed: 1 to 40 bytes in hexadecimal such as 6d:5a:56 or 6d5a56)"
+#define TABLE_ALLOWED "(allowed: 1 to 512 queue pairs, a power of two, such as 0,1,2,3)"
+
 static const struct key_case switch_cases[] = {
 	{"name", "t", "t/u", NULL},
 	{"mac-table-size", "16", "15", "15 is below the minimum of 16 (allowed: 16 to 65536)"},
@@ -90,10 +93,21 @@ static const struct key_case port_cases[] = {
 	{"placement", "off", "x", NO_CHOICE("auto, fixed, off")},
 	{"vcpus", "5,0-3", "5,,0", NULL},
 	{"siblings", "true", "x", NEITHER},
-	{"coalesce.mode", "adaptive", "x", NO_CHOICE("off, static, adaptive")},
+	{"coalesce.mode", "off", "x", NO_CHOICE("off, static, adaptive")},
 	{"coalesce.packets", "64", "1025",
 	 "1025 is above the maximum of 1024 (allowed: 1 to 1024)"},
 	{"coalesce.usecs", "100", "0", "0 is below the minimum of 1 (allowed: 1 to 10000)"},
+	{"steering.mode", "rebalance", "x", NO_CHOICE("learn, rss, rebalance")},
+	{"steering.types", "udpv6,tcpv4", "tcpv4,tcp",
+	 "\"tcpv4,tcp\" has \"tcp\", which is none of the choices (allowed: all, ipv4, tcpv4, "
+	 "udpv4, ipv6, tcpv6, udpv6, ip_ex, tcp_ex, udp_ex)"},
+	{"steering.key", "6d:5a", "6d:5",
+	 "\"6d:5\" is no key: behind 1 bytes comes a single hexadecimal digit, not "
+	 "two " KEY_ALLOWED},
+	{"steering.table", "1,0,15,2", "0,1,2",
+	 "\"0,1,2\" has 3 entries, which is no power of two " TABLE_ALLOWED},
+	{"steering.inner", "true", "x", NEITHER},
+	{"steering.interval-ms", "10", "9", "9 is below the minimum of 10 (allowed: 10 to 60000)"},
 };
 
 static const struct key_case uplink_cases[] = {
@@ -230,6 +244,14 @@ static void change_key(struct stage *s, unsigned k, const struct key_case *c, bo
 	json_decref(after);
 }
 
+/* The first mode of steering that a key belongs to; "" where it does not matter. */
+static const char *mode_for(const struct schema_row *row)
+{
+	return row->steering ? net_steering_mode_name(
+				       (enum net_steering_mode)__builtin_ctz(row->steering))
+			     : "";
+}
+
 static void test_every_key(void **state)
 {
 	(void)state;
@@ -241,10 +263,14 @@ static void test_every_key(void **state)
 			const struct key_case *c = &kinds[k].cases[i];
 			int row = schema_find(table, c->key);
 			struct stage *s = stage_begin();
+			char spec[96];
 
 			assert_true(row >= 0);
 			config_set_daemon(&s->config, "api", "/tmp/pario-test-api", &s->errors);
-			stage_add(s, kinds[k].kind, kinds[k].spec);
+			snprintf(spec, sizeof(spec), "%s%s%s", kinds[k].spec,
+				 table->rows[row].steering ? ",steering.mode=" : "",
+				 mode_for(&table->rows[row]));
+			stage_add(s, kinds[k].kind, spec);
 			config_finish(&s->config, &s->errors);
 			stage_said(s, NULL);
 			change_key(s, k, c, table->rows[row].runtime);
@@ -306,12 +332,173 @@ static void test_vlan_and_trunk(void **state)
 	stage_end(s);
 }
 
+static void fill(char *text, size_t size, const char *first, const char *more, unsigned cnt)
+{
+	size_t len = (size_t)snprintf(text, size, "%s", first);
+
+	while (cnt-- > 1)
+		len += (size_t)snprintf(text + len, size - len, "%s", more);
+	assert_true(len < size);
+}
+
+/* A refused change of steering is named, and changes nothing; those beside it do not either. */
+static void test_steering_that_cannot_be(void **state)
+{
+	static char long_key[3 * 41], long_table[4 * 1024];
+	static const struct {
+		const char *changes;
+		const char *key;
+		const char *why;
+	} cases[] = {
+		{"{\"steering\": {\"table\": \"0,1,4,1\"}}", "steering.table",
+		 "queue pair 4 at entry 2 is not there: queue-pairs is 4 (allowed: 0 to 3)"},
+		{"{\"steering.table\": \"64\"}", "steering.table",
+		 "\"64\" has 64 at entry 0, the maximum is 63 " TABLE_ALLOWED},
+		{"{\"steering.table\": \"0,,1\"}", "steering.table",
+		 "\"0,,1\" is no table: entry 1 is not a whole number " TABLE_ALLOWED},
+		{"{\"steering.table\": [0, 1]}", "steering.table",
+		 "one value is needed, not a list"},
+		{"{\"steering.key\": \"6d5a5\"}", "steering.key",
+		 "\"6d5a5\" is no key: behind 2 bytes comes a single hexadecimal digit, not "
+		 "two " KEY_ALLOWED},
+		{"{\"steering.key\": \"6d:5g\"}", "steering.key",
+		 "\"6d:5g\" is no key: behind 1 bytes comes a single hexadecimal digit, not "
+		 "two " KEY_ALLOWED},
+		{"{\"steering.key\": \"6d:\"}", "steering.key",
+		 "\"6d:\" is no key: behind 1 bytes comes no hexadecimal digit " KEY_ALLOWED},
+		{"{\"steering.types\": \"ipv4,ipv4\"}", "steering.types",
+		 "\"ipv4,ipv4\" has ipv4 twice (allowed: all, ipv4, tcpv4, udpv4, ipv6, tcpv6, "
+		 "udpv6, "
+		 "ip_ex, tcp_ex, udp_ex)"},
+		{"{\"steering.interval-ms\": 100}", "steering.interval-ms",
+		 "means nothing with steering.mode rss (allowed with: rebalance)"},
+		{"{\"coalesce.usecs\": 10001, \"steering.mode\": \"rebalance\"}", "coalesce.usecs",
+		 "10001 is above the maximum of 10000 (allowed: 1 to 10000)"},
+		{"{\"coalesce.packets\": 0, \"coalesce.usecs\": 9}", "coalesce.packets",
+		 "0 is below the minimum of 1 (allowed: 1 to 1024)"},
+	};
+	struct stage *s = stage_begin();
+	struct config_object *port;
+	struct config_port before;
+
+	(void)state;
+	stage_add(s, CONFIG_PORT,
+		  "x,switch=s,fd=4,queue-pairs=4,steering.mode=rss,steering.key=01:02");
+	config_finish(&s->config, &s->errors);
+	stage_said(s, NULL);
+	port = config_at(&s->config, CONFIG_PORT, 0);
+	before = *config_port_at(&s->config, 0);
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		json_t *changes = json_loads(cases[i].changes, 0, NULL);
+
+		assert_non_null(changes);
+		assert_null(config_change(&s->config, port, changes, &s->errors));
+		one_complaint(s, "port x", cases[i].key, cases[i].why);
+		json_decref(changes);
+	}
+	/* What was given before is named with the place where it was. */
+	assert_null(change(s, port, "steering.mode", NULL));
+	stage_said(s,
+		   "--port x: ports[0].steering.key: means nothing with steering.mode learn "
+		   "(allowed with: rss, rebalance)",
+		   NULL);
+	s->errors.cnt = 0;
+	fill(long_key, sizeof(long_key), "00", ":11", 41);
+	assert_null(change(s, port, "steering.key", long_key));
+	one_complaint(
+		s, "port x", "steering.key",
+		"\"00:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:...\" is a key of 41 bytes, "
+		"the maximum is 40 " KEY_ALLOWED);
+	fill(long_table, sizeof(long_table), "0", ",1", 1024);
+	assert_null(change(s, port, "steering.table", long_table));
+	one_complaint(
+		s, "port x", "steering.table",
+		"\"0,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,...\" has 1024 entries, the "
+		"maximum is 512 " TABLE_ALLOWED);
+	assert_memory_equal(&before, config_port_at(&s->config, 0), sizeof(before));
+	stage_end(s);
+}
+
+/* The longest of each is taken, and goes where it belongs. */
+static void test_steering_that_can_be(void **state)
+{
+	static char key[3 * 40], table[2 * 512];
+	struct stage *s = stage_begin();
+	const struct net_steering *steering;
+	struct config_object *port;
+
+	(void)state;
+	stage_add(s, CONFIG_PORT, "x,switch=s,fd=4,queue-pairs=2,steering.mode=rebalance");
+	config_finish(&s->config, &s->errors);
+	port = config_at(&s->config, CONFIG_PORT, 0);
+	steering = &config_port_at(&s->config, 0)->steering;
+	assert_int_equal(steering->types, HASH_TYPES_ALL);
+	assert_int_equal(steering->key_bytes, 0);
+	assert_int_equal(steering->table_cnt, 0);
+	assert_int_equal(steering->interval_ms, 1000);
+	fill(key, sizeof(key), "fF", ":0a", 40);
+	config_take(port, change(s, port, "steering.key", key));
+	fill(table, sizeof(table), "0", ",1", 512);
+	config_take(port, change(s, port, "steering.table", table));
+	config_take(port, change(s, port, "steering.types", "udpv4,ipv4"));
+	config_take(port, change(s, port, "steering.inner", "on"));
+	config_take(port, change(s, port, "steering.interval-ms", "60000"));
+	stage_said(s, NULL);
+	assert_int_equal(steering->mode, NET_STEERING_REBALANCE);
+	assert_int_equal(steering->types, 1u << HASH_TYPE_UDPV4 | 1u << HASH_TYPE_IPV4);
+	assert_int_equal(steering->key_bytes, 40);
+	assert_int_equal(steering->key[0], 0xff);
+	assert_int_equal(steering->key[39], 0x0a);
+	assert_int_equal(steering->table_cnt, 512);
+	assert_int_equal(steering->table[0], 0);
+	assert_int_equal(steering->table[511], 1);
+	assert_true(steering->inner);
+	assert_int_equal(steering->interval_ms, 60000);
+	stage_end(s);
+}
+
+/* Ports coalesce as they say, or by defaults of their own, whatever the daemon says of disks. */
+static void test_coalescing_is_a_ports_own(void **state)
+{
+	struct stage *s = stage_begin();
+	json_t *changes = json_loads("{\"coalesce.mode\": \"static\", \"coalesce.usecs\": 77, "
+				     "\"poll\": \"never\"}",
+				     0, NULL);
+	struct config_daemon *daemon;
+	struct config_object *copy;
+
+	(void)state;
+	config_set_daemon(&s->config, "coalesce.packets", "5", &s->errors);
+	stage_add(s, CONFIG_PORT, "x,switch=s,fd=4");
+	stage_add(s, CONFIG_DISK, "d,backend=null,size=1M,fd=5");
+	config_finish(&s->config, &s->errors);
+	assert_int_equal(config_disk_at(&s->config, 0)->front.coalesce.packets, 5);
+	daemon = config_change_daemon(&s->config, changes, &s->errors);
+	copy = config_follow(&s->config, config_at(&s->config, CONFIG_PORT, 0), daemon, &s->errors);
+	stage_said(s, NULL);
+	assert_int_equal(((struct config_port *)copy)->front.poll, POLL_MODE_NEVER);
+	assert_int_equal(((struct config_port *)copy)->front.coalesce.mode, COALESCE_ADAPTIVE);
+	assert_int_equal(((struct config_port *)copy)->front.coalesce.packets, 256);
+	assert_int_equal(((struct config_port *)copy)->front.coalesce.usecs, 500);
+	config_discard(copy);
+	copy = config_follow(&s->config, config_at(&s->config, CONFIG_DISK, 0), daemon, &s->errors);
+	assert_int_equal(((struct config_disk *)copy)->front.coalesce.mode, COALESCE_STATIC);
+	assert_int_equal(((struct config_disk *)copy)->front.coalesce.usecs, 77);
+	config_discard(copy);
+	config_discard(&daemon->object);
+	json_decref(changes);
+	stage_end(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_adding_brings_a_switch),
 		cmocka_unit_test(test_vlan_and_trunk),
+		cmocka_unit_test(test_steering_that_cannot_be),
+		cmocka_unit_test(test_steering_that_can_be),
+		cmocka_unit_test(test_coalescing_is_a_ports_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

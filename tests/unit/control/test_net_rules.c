@@ -97,6 +97,28 @@ static const struct rule_case cases[] = {
 	 {"--uplink u: uplinks[0].ifname: \"..\" cannot be the name of an interface"}},
 	{{PORT("a,switch=s,fd=4"), UPLINK("u,switch=s"), UPLINK("v,switch=s,ifname=u")},
 	 {"--uplink v: uplinks[1].ifname: \"u\" is already the interface of another uplink"}},
+	/* Steering: what the mode does not use, and queue pairs that are not there. */
+	{{PORT("a,switch=s,fd=4,steering.mode=rss,steering.table=0,,15"),
+	  PORT("b,switch=s,fd=5,steering.mode=rebalance,steering.key=0102,steering.interval-ms=50"),
+	  PORT("c,switch=s,fd=6,steering.inner=true,steering.types=ipv4,,tcpv4,steering.mode=rss")},
+	 {NULL}},
+	{{PORT("a,switch=s,fd=4,steering.mode=rss,steering.table=0,,16")},
+	 {"--port a: ports[0].steering.table: queue pair 16 at entry 1 is not there: queue-pairs "
+	  "is "
+	  "16 (allowed: 0 to 15)"}},
+	{{PORT("a,switch=s,fd=4,queue-pairs=1,steering.mode=rss,steering.table=1")},
+	 {"--port a: ports[0].steering.table: queue pair 1 at entry 0 is not there: queue-pairs is "
+	  "1 (allowed: 0 to 0)"}},
+	{{PORT("a,switch=s,fd=4,steering.key=0102,steering.types=all")},
+	 {"--port a: ports[0].steering.types: means nothing with steering.mode learn (allowed "
+	  "with: "
+	  "rss, rebalance)",
+	  "--port a: ports[0].steering.key: means nothing with steering.mode learn (allowed with: "
+	  "rss, rebalance)"}},
+	{{PORT("a,switch=s,fd=4,steering.mode=rss,steering.interval-ms=50")},
+	 {"--port a: ports[0].steering.interval-ms: means nothing with steering.mode rss (allowed "
+	  "with: rebalance)"}},
+
 	{{UPLINK("u,switch=s")},
 	 {"no disk and no port is configured: there is nothing to serve (--disk or --port "
 	  "NAME,KEY=VALUE,..., or a file with disks or ports, or api=SOCKET to add them later)"}},
@@ -148,7 +170,9 @@ static void test_yaml(void **state)
 		       "switches:\n- name: lan\n  flood-limit: 0\n"
 		       "ports:\n- name: vm1\n  switch: lan\n  socket: /tmp/vm1\n"
 		       "  mac: 52:54:00:AB:cd:ef\n  offloads:\n    host-uso: false\n"
-		       "  coalesce:\n    mode: adaptive\n"
+		       "  coalesce:\n    mode: static\n"
+		       "  steering:\n    mode: rss\n    key: 6d:5A:56\n    table: 0,1,2,3\n"
+		       "    types: tcpv4,udpv4\n"
 		       "uplinks:\n- name: tap0\n  switch: lan\n  trunk: 0,10-12\n",
 		       path);
 	config_finish(&s->config, &s->errors);
@@ -159,7 +183,13 @@ static void test_yaml(void **state)
 	assert_int_equal(port->mac[5], 0xef);
 	assert_false(port->offloads.host_uso);
 	assert_true(port->offloads.guest_uso6);
-	assert_int_equal(port->front.coalesce.mode, COALESCE_ADAPTIVE);
+	assert_int_equal(port->front.coalesce.mode, COALESCE_STATIC);
+	assert_int_equal(port->steering.mode, NET_STEERING_RSS);
+	assert_int_equal(port->steering.key_bytes, 3);
+	assert_int_equal(port->steering.key[1], 0x5a);
+	assert_int_equal(port->steering.table_cnt, 4);
+	assert_int_equal(port->steering.table[3], 3);
+	assert_int_equal(port->steering.types, 1u << HASH_TYPE_TCPV4 | 1u << HASH_TYPE_UDPV4);
 	assert_true(port->front.features.in_order);
 	assert_true(CPU_EQUAL(&port->front.workers, &s->config.daemon.workers));
 	assert_string_equal(config_uplink_at(&s->config, 0)->vlans.trunk, "0,10-12");

@@ -50,7 +50,8 @@ static void sample(const struct schema_row *row, char *buf, size_t size)
 		[SCHEMA_PATH] = "/a,b\"c", [SCHEMA_CPUS] = "1-2,5",
 		[SCHEMA_ORDER] = "5,1-2",  [SCHEMA_USER] = "0",
 		[SCHEMA_GROUP] = "0",      [SCHEMA_MAC] = "02:00:00:00:00:01",
-		[SCHEMA_VLANS] = "1,5-7",
+		[SCHEMA_VLANS] = "1,5-7",  [SCHEMA_KEY] = "00:ff:a0",
+		[SCHEMA_TABLE] = "3,0",    [SCHEMA_WORDS] = "ipv4,udpv6",
 	};
 
 	if (row->type == SCHEMA_CHOICE)
@@ -82,10 +83,11 @@ static void check_row(const struct schema_table *table, const struct schema_row 
 	json_decref(again);
 }
 
-/* In a disk of backend file, without any key given. */
+/* In a disk of backend file and a port that learns, without any key given. */
 static bool means_something(const struct schema_row *row)
 {
-	return !row->only_with && (!row->backends || row->backends & 1u << STORAGE_BACKEND_FILE);
+	return !row->only_with && (!row->steering || row->steering & 1u << NET_STEERING_LEARN) &&
+	       (!row->backends || row->backends & 1u << STORAGE_BACKEND_FILE);
 }
 
 static void check_table(const struct schema_table *table, void *object, void *other)

@@ -9,7 +9,7 @@
 #include "net_control_rig.h"
 
 /* Classes, by the numbers that the specification gives them. */
-enum { RX, MAC, VLAN, ANNOUNCE, MQ, OFFLOADS, STATS = 8 };
+enum { RX, MAC, VLAN, ANNOUNCE, MQ, OFFLOADS, NOTF_COAL, STATS = 8 };
 
 /* A command whose data is one number: class, number, data; the ack. See net_rig_do(). */
 uint8_t net_command_u8(struct net_rig *rig, uint8_t class, uint8_t number, uint8_t value);

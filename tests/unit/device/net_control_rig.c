@@ -201,6 +201,7 @@ static const struct device_ops rig_ops = {
 	.feature_name = net_feature_name,
 	.features_acked = net_features_acked,
 	.config_fill = net_config_fill,
+	.queue_group = net_queue_group,
 	.config_write = net_config_write,
 	.queue_open_on_worker = rig_open_queue,
 	.queue_close_on_worker = rig_close_queue,

@@ -18,7 +18,9 @@
 #include "driver/shm.h"
 
 #define NET_RIG_WORKERS 2
+#ifndef NET_RIG_PAIRS
 #define NET_RIG_PAIRS 2
+#endif
 #define NET_RIG_QUEUES (2 * NET_RIG_PAIRS + 1)
 #define NET_RIG_CONTROL (2 * NET_RIG_PAIRS)
 #define NET_RIG_RING 256

@@ -190,7 +190,8 @@ static void open_device(struct net_rig *rig, struct net_guest *guest)
 		fail_msg("%s", err.text);
 	if (device_set_features(guest->device,
 				device_features(guest->device) & ~want->features_off &
-					~BIT(NET_F_CTRL_VQ),
+					~(want->control ? 0 : BIT(NET_F_CTRL_VQ)) &
+					~(want->hash ? 0 : BIT(NET_F_HASH_REPORT)),
 				&err))
 		fail_msg("%s", err.text);
 }
@@ -235,7 +236,7 @@ struct net_guest *net_rig_guest(struct net_rig *rig, unsigned number,
 	net_rig_wait_open(&wait);
 	device_set_memory(guest->device, guest->memory, &wait.join);
 	assert_int_equal(net_rig_wait_done(rig, &wait), 0);
-	for (unsigned i = 0; i < 2 * guest->options.pairs; i++) {
+	for (unsigned i = 0; i < net_rig_queue_cnt(guest); i++) {
 		const unsigned worker = i % 2 ? guest->options.tx_worker : guest->options.rx_worker;
 
 		open_ring(guest, i);
@@ -247,7 +248,7 @@ struct net_guest *net_rig_guest(struct net_rig *rig, unsigned number,
 
 void net_rig_guest_remove(struct net_rig *rig, struct net_guest *guest)
 {
-	for (unsigned i = 0; i < 2 * guest->options.pairs; i++) {
+	for (unsigned i = 0; i < net_rig_queue_cnt(guest); i++) {
 		if (guest->queues[i].started)
 			net_rig_queue_stop(rig, guest, i);
 		close_ring(guest, i);

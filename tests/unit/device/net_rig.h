@@ -28,11 +28,13 @@
 
 #define NET_RIG_WORKERS 2
 #define NET_RIG_GUESTS 4
+#ifndef NET_RIG_PAIRS
 #define NET_RIG_PAIRS 2
+#endif
 #define NET_RIG_SIZE_MAX 512
 #define NET_RIG_PIECES_MAX 64
 /* Header and the longest frame there is. */
-#define NET_RIG_BYTES_MAX (NET_HEADER_BYTES + FRAME_BYTES_MAX)
+#define NET_RIG_BYTES_MAX (NET_HEADER_BYTES_HASH + FRAME_BYTES_MAX)
 /* Most of the tests' frames are of this type, for local experiments. */
 #define NET_RIG_ETHER_TYPE 0x88b5
 
@@ -52,6 +54,8 @@ struct net_guest_options {
 	uint16_t mtu;
 	unsigned rx_worker, tx_worker;
 	bool no_lock; /* its address is not locked */
+	bool control; /* the control queue, queue 2 * pairs, on rx_worker */
+	bool hash;    /* HASH_REPORT */
 	enum poll_mode poll_mode;
 	struct coalesce_config coalesce;
 };
@@ -86,9 +90,14 @@ struct net_guest {
 	struct shm *shm;
 	struct gmap_region *region;
 	struct gmem *memory;
-	struct net_guest_queue queues[2 * NET_RIG_PAIRS];
+	struct net_guest_queue queues[2 * NET_RIG_PAIRS + 1];
 	bool there;
 };
+
+static inline unsigned net_rig_queue_cnt(const struct net_guest *guest)
+{
+	return 2 * guest->options.pairs + guest->options.control;
+}
 
 struct net_rig {
 	struct evloop *loop;
@@ -166,6 +175,7 @@ unsigned net_rig_post(struct net_guest *guest, unsigned idx, unsigned cnt);
 
 struct net_received {
 	struct net_header header;
+	struct net_header_hash hash; /* with that option */
 	unsigned buffers;
 	unsigned bytes; /* without header */
 	uint8_t frame[FRAME_BYTES_MAX + 64];

@@ -6,9 +6,11 @@
 
 #include <unistd.h>
 
-/* 10 of a legacy driver without MRG_RXBUF, which has no num_buffers. */
+/* 20 with a hash; 10 of a legacy driver without MRG_RXBUF, which has no num_buffers. */
 static unsigned header_bytes(const struct net_guest *guest)
 {
+	if (guest->options.hash)
+		return NET_HEADER_BYTES_HASH;
 	return guest->options.features_off & BIT(DEVICE_F_VERSION_1) &&
 			       guest->options.features_off & BIT(NET_F_MRG_RXBUF)
 		       ? NET_HEADER_BYTES_LEGACY
@@ -95,7 +97,7 @@ bool net_rig_send(struct net_guest *guest, unsigned idx, const struct net_header
 	buffer = &queue->buffers[token];
 	memset(buffer->data, 0, skip);
 	if (header)
-		memcpy(buffer->data, header, skip);
+		memcpy(buffer->data, header, skip < sizeof(*header) ? skip : sizeof(*header));
 	memcpy(buffer->data + skip, frame, bytes);
 	cnt = cut(segs, buffer->gpa, skip, skip + bytes, layout);
 	if (net_rig_add(guest, idx, segs, cnt, 0, token)) {
@@ -182,6 +184,7 @@ static void take_used(struct net_guest_queue *queue)
 bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received *received)
 {
 	struct net_guest_queue *queue = &guest->queues[idx];
+	const uint8_t *first;
 	unsigned bytes = 0;
 
 	if (!queue->used_cnt || !queue->used[0].bytes)
@@ -189,7 +192,11 @@ bool net_rig_receive(struct net_guest *guest, unsigned idx, struct net_received 
 	if (!queue->used_cnt)
 		return false;
 	received->header.num_buffers = le16_of(1);
-	memcpy(&received->header, queue->buffers[queue->used[0].token].data, header_bytes(guest));
+	first = queue->buffers[queue->used[0].token].data;
+	memcpy(&received->header, first,
+	       guest->options.hash ? sizeof(received->header) : header_bytes(guest));
+	if (guest->options.hash)
+		memcpy(&received->hash, first + sizeof(received->header), sizeof(received->hash));
 	received->buffers = le16_get(received->header.num_buffers);
 	assert_in_range(received->buffers, 1, NET_RX_BUFFERS_MAX);
 	/* All were there when the first was. */

@@ -22,7 +22,9 @@
 	(BIT(NET_F_STATUS) | BIT(NET_F_CTRL_VQ) | BIT(NET_F_CTRL_RX) | BIT(NET_F_CTRL_RX_EXTRA) | \
 	 BIT(NET_F_CTRL_VLAN) | BIT(NET_F_CTRL_MAC_ADDR) | BIT(NET_F_CTRL_GUEST_OFFLOADS) |       \
 	 BIT(NET_F_GUEST_ANNOUNCE) | BIT(NET_F_DEVICE_STATS) | BIT(NET_F_GUEST_HDRLEN) |          \
-	 BIT(NET_F_SPEED_DUPLEX))
+	 BIT(NET_F_SPEED_DUPLEX) | BIT(NET_F_NOTF_COAL) | BIT(NET_F_VQ_NOTF_COAL) |               \
+	 BIT(NET_F_HASH_REPORT))
+#define MANY (BIT(NET_F_MQ) | BIT(NET_F_RSS))
 
 static struct net_rig rig;
 static const struct net_rig_options plain;
@@ -39,11 +41,10 @@ static void test_offered(void **state)
 	(void)state;
 	assert_int_equal(offered(&options), ALWAYS);
 	options.queue_pairs = 2;
-	assert_int_equal(offered(&options), ALWAYS | BIT(NET_F_MQ));
+	assert_int_equal(offered(&options), ALWAYS | MANY);
 	options.mac_given = true;
 	options.mtu = 1500;
-	assert_int_equal(offered(&options),
-			 ALWAYS | BIT(NET_F_MQ) | BIT(NET_F_MAC) | BIT(NET_F_MTU));
+	assert_int_equal(offered(&options), ALWAYS | MANY | BIT(NET_F_MAC) | BIT(NET_F_MTU));
 	options = (struct net_options){.queue_pairs = 1,
 				       .packed = true,
 				       .in_order = true,
@@ -132,6 +133,25 @@ static void test_kinds(void **state)
 	assert_int_equal(net_queue_kind(cvq | mq, 4, 9), NET_QUEUE_NONE);
 }
 
+/* For placing: a pair is one vCPU's, and the control queue nobody's. */
+static void test_groups(void **state)
+{
+	const struct net_rig_options without_mq = {.features_off = BIT(NET_F_MQ) | BIT(NET_F_RSS)};
+
+	(void)state;
+	net_rig_open(&rig, &plain);
+	assert_int_equal(device_queue_group(&rig.net.device, 0), 0);
+	assert_int_equal(device_queue_group(&rig.net.device, 1), 0);
+	assert_int_equal(device_queue_group(&rig.net.device, 2), 1);
+	assert_int_equal(device_queue_group(&rig.net.device, 3), 1);
+	assert_int_equal(device_queue_group(&rig.net.device, 4), DEVICE_GROUP_ANY);
+	net_rig_close(&rig);
+	net_rig_open(&rig, &without_mq);
+	assert_int_equal(device_queue_group(&rig.net.device, 1), 0);
+	assert_int_equal(device_queue_group(&rig.net.device, 2), DEVICE_GROUP_ANY);
+	net_rig_close(&rig);
+}
+
 static void read_config(void *data, uint32_t offset, uint32_t size)
 {
 	struct err err = ERR_INIT;
@@ -157,8 +177,13 @@ static void test_config(void **state)
 		10000 & 0xff,
 		10000 >> 8,
 		0,
-		0, /* speed */
-		1, /* full duplex */
+		0,  /* speed */
+		1,  /* full duplex */
+		40, /* key bytes */
+		128,
+		0, /* entries of a table */
+		0xff,
+		1, /* hash types: all there are */
 	};
 	uint8_t config[28];
 	uint8_t byte;
@@ -234,7 +259,7 @@ static void test_rules(void **state)
 	(void)state;
 	net_rig_open(&rig, &plain);
 	rules = net_rig_rules(&rig);
-	assert_int_equal(rules->header_bytes, 12);
+	assert_int_equal(rules->header_bytes, 20);
 	assert_true(rules->host_csum && rules->mergeable && rules->guest_csum &&
 		    rules->guest_tso4 && rules->guest_tso6 && rules->guest_ecn &&
 		    rules->guest_ufo && rules->guest_uso4 && rules->guest_uso6 &&
@@ -251,6 +276,16 @@ static void test_rules(void **state)
 	assert_int_equal(net_rig_rules(&rig)->header_bytes, 10);
 	set_features(BIT(NET_F_MRG_RXBUF));
 	assert_int_equal(net_rig_rules(&rig)->header_bytes, 12);
+	set_features(BIT(DEVICE_F_VERSION_1));
+	assert_int_equal(net_rig_rules(&rig)->header_bytes, 12);
+	assert_false(net_rig_rules(&rig)->hash_report);
+	/* longer with whatever else, and no hash before one is asked for */
+	set_features(BIT(NET_F_HASH_REPORT));
+	assert_int_equal(net_rig_rules(&rig)->header_bytes, 20);
+	set_features(BIT(DEVICE_F_VERSION_1) | BIT(NET_F_HASH_REPORT));
+	assert_int_equal(net_rig_rules(&rig)->header_bytes, 20);
+	assert_true(net_rig_rules(&rig)->hash_report);
+	assert_null(net_rig_rules(&rig)->hash_key);
 	net_rig_close(&rig);
 }
 
@@ -362,11 +397,12 @@ static void test_rarp(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_offered), cmocka_unit_test(test_offloads),
-		cmocka_unit_test(test_names),   cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_config),  cmocka_unit_test(test_config_write),
-		cmocka_unit_test(test_rules),   cmocka_unit_test(test_dependencies),
-		cmocka_unit_test(test_mtu),     cmocka_unit_test(test_rarp),
+		cmocka_unit_test(test_offered),      cmocka_unit_test(test_offloads),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_groups),       cmocka_unit_test(test_config),
+		cmocka_unit_test(test_config_write), cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_dependencies), cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_rarp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,7 +202,7 @@ static void test_pairs_beyond_max(void **state)
 	}
 	assert_int_equal(net_command_u8(&rig, MQ, 0, 1), NET_ERR);
 	assert_int_equal(net_rig_do(&rig, MQ, 0, "\1\0\0\0", 4), NET_ERR);
-	assert_int_equal(net_command_u16(&rig, MQ, 1, 1), NET_ERR); /* RSS is not there */
+	assert_int_equal(net_command_u16(&rig, MQ, 1, 1), NET_ERR); /* too short: test_net_rss.c */
 	assert_int_equal(net_command_u16(&rig, MQ, 2, 1), NET_ERR);
 	assert_int_equal(net_command_u16(&rig, MQ, 0, 1), NET_OK);
 	assert_int_equal(net_rig_switch.receivers, 1);
@@ -304,12 +304,12 @@ static void test_not_negotiated(void **state)
 	}
 	begin(0);
 	for (unsigned class = 0; class < 256; class ++) {
-		if (class <= OFFLOADS || class == STATS)
+		if (class <= NOTF_COAL || class == STATS)
 			continue;
 		assert_int_equal(net_rig_do(&rig, (uint8_t) class, 0, zeroes, 8), NET_ERR);
 	}
-	assert_int_equal(net_command_stats(&rig).control_refused, 256 - 7);
-	assert_int_equal(net_command_stats(&rig).control_commands, 256 - 7);
+	assert_int_equal(net_command_stats(&rig).control_refused, 256 - 8);
+	assert_int_equal(net_command_stats(&rig).control_commands, 256 - 8);
 	end();
 }
 

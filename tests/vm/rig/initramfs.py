@@ -210,12 +210,17 @@ def base(kernel, contents):
     return target
 
 
-def overlay(kernel, contents, target):
-    """Writes base(kernel, contents) and the guest's scripts, as they are now, to target."""
+def overlay(kernel, contents, target, programs=()):
+    """Writes base(kernel, contents) to target, with the guest's scripts and programs as they are now.
+
+    programs: paths of static ones, for the guest's /tools.
+    """
     scripts = io.BytesIO()
     archive = Archive(scripts)
     for path in sorted(GUEST_SCRIPTS.glob("*.sh")):
         archive.file(f"guest/{path.name}", path.read_bytes(), 0o755)
+    for path in programs:
+        archive.file(f"tools/{path.name}", path.read_bytes(), 0o755)
     archive.symlink("init", "guest/init.sh")
     archive.finish()
     with open(target, "wb") as out, open(base(kernel, contents), "rb") as source:

@@ -17,16 +17,17 @@ from rig.transcript import Transcript
 class Machine:
     """A guest. `disks` are backend.Disk, `nics` netback.Nic, in the order in which it finds them.
 
-    Two guests need two work directories.
+    Two guests need two work directories. programs: static ones, for its /tools.
     """
 
     name = ""
     memory_mib = 768
 
-    def __init__(self, work, disks, keys, cpus=1, nics=()):
+    def __init__(self, work, disks, keys, cpus=1, nics=(), programs=()):
         self.work = work
         self.disks = disks
         self.nics = nics
+        self.programs = programs
         self.keys = keys
         self.cpus = cpus
         self.contents = initramfs.NET if nics else initramfs.DISK
@@ -46,7 +47,7 @@ class Machine:
     def start(self):
         """Boots the guest; somebody has to read what it says."""
         initrd = self.work / "initrd.cpio"
-        initramfs.overlay(self.kernel(), self.contents, initrd)
+        initramfs.overlay(self.kernel(), self.contents, initrd, self.programs)
         self.child = process.Child(self.name, self.command(initrd), pipe=True, cwd=self.work)
 
     def run(self, deadline_seconds, answers=None, on_line=None, also=None):
@@ -115,8 +116,9 @@ class Qemu(Machine):
 
     name = "qemu"
 
-    def __init__(self, work, disks, keys, cpus=1, accel="tcg", packed=False, nics=()):
-        super().__init__(work, disks, keys, cpus, nics)
+    def __init__(self, work, disks, keys, cpus=1, accel="tcg", packed=False, nics=(),
+                 programs=()):
+        super().__init__(work, disks, keys, cpus, nics, programs)
         self.accel = accel
         self.packed = packed
 

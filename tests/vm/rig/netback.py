@@ -80,6 +80,15 @@ class NetPariod(backend.Backend):
         finally:
             api.close()
 
+    def set_port(self, name, **keys):
+        api = pariod_api.Api(self.api_path)
+        try:
+            api.must("PATCH", f"/v1/ports/{name}", keys)
+        except AssertionError as error:
+            raise RigError(str(error)) from error
+        finally:
+            api.close()
+
     def counter(self, port, name):
         """A counter of a port, whichever group it is in."""
         groups = self.port(port)["counters"]

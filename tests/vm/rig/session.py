@@ -26,6 +26,8 @@ def arguments(description, backends=("pariod", "qsd")):
     parser.add_argument("--backend", choices=backends,
                         default=os.environ.get("PARIO_VM_BACKEND", "pariod"),
                         help=f"{backends[1]}: another back end instead, to compare with")
+    parser.add_argument("--traffic", type=Path,
+                        help="path of the program traffic for guests, of the same build")
     parser.add_argument("--logs", type=Path, default=Path("vm-logs"),
                         help="directory for the logs of a test that fails")
     return parser
