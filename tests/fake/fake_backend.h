@@ -12,7 +12,7 @@
 
 #include "fake/fake_ring.h"
 
-#define FAKE_QUEUE_MAX 4
+#define FAKE_QUEUE_MAX 8
 #define FAKE_REGION_MAX 64
 
 enum fake_fault {

@@ -38,12 +38,14 @@ enum wire_fault {
 	WIRE_BAD_ID,  /* one used id is not in flight */
 	WIRE_STALL,   /* takes nothing more */
 	WIRE_CLOSE,   /* closes the first connection */
+	WIRE_SPREAD,  /* no fault: three frames to one queue, three to the next, in order */
+	WIRE_CROSS,   /* the same, and one frame is kept back until the 20th after it has gone */
 	WIRE_FAULT_MAX_,
 };
 
 static const char *const fault_name[WIRE_FAULT_MAX_] = {
-	"none", "drop",    "twice",  "swap",   "corrupt", "short",
-	"csum", "buffers", "length", "bad-id", "stall",   "close",
+	"none",    "drop",   "twice",  "swap",  "corrupt", "short",  "csum",
+	"buffers", "length", "bad-id", "stall", "close",   "spread", "cross",
 };
 
 static const uint64_t offered = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) |
@@ -125,7 +127,7 @@ static void carry(struct wire *w, struct fake_backend *b, struct fake_queue *q, 
 
 	if (faulty && w->fault == WIRE_DROP)
 		return;
-	if (faulty && w->fault == WIRE_SWAP) {
+	if (faulty && (w->fault == WIRE_SWAP || w->fault == WIRE_CROSS)) {
 		memcpy(w->kept, w->frame, bytes);
 		w->kept_bytes = bytes;
 		return;
@@ -145,12 +147,24 @@ static void carry(struct wire *w, struct fake_backend *b, struct fake_queue *q, 
 	}
 }
 
+/* Where the next frame of a pair goes. */
+static struct fake_queue *receiver(struct wire *w, struct fake_backend *out, unsigned int pair)
+{
+	unsigned int cnt = 0;
+
+	while (cnt < PAIR_MAX && out->queue[2 * cnt].running)
+		cnt++;
+	if (cnt && (w->fault == WIRE_SPREAD || w->fault == WIRE_CROSS))
+		pair = (unsigned int)(w->frame_cnt / 3 % cnt);
+	return &out->queue[2 * pair];
+}
+
 /* Moves some frames of a pair from a port to the other. */
 static bool turn(struct wire *w, unsigned int from, unsigned int pair)
 {
 	static struct fake_chain c;
 	struct fake_backend *in = &w->port[from], *out = &w->port[!from];
-	struct fake_queue *tx = &in->queue[2 * pair + 1], *rx = &out->queue[2 * pair];
+	struct fake_queue *tx = &in->queue[2 * pair + 1];
 	bool stalled = w->fault == WIRE_STALL && w->frame_cnt >= w->after;
 	unsigned int cnt = 0;
 
@@ -165,7 +179,7 @@ static bool turn(struct wire *w, unsigned int from, unsigned int pair)
 			bytes += c.seg[i].bytes;
 		}
 		fake_ring_push(&tx->ring, c.id, c.desc_cnt, 0, true);
-		carry(w, out, rx, bytes);
+		carry(w, out, receiver(w, out, pair), bytes);
 	}
 	if (cnt)
 		call(tx);

@@ -7,43 +7,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "figures_net.h"
+#include "figures_start.h"
 #include "random.h"
 
 #define FILE_BYTES (UINT64_C(1) << 30)
 #define FILE_BYTES_QUICK (UINT64_C(32) << 20)
 #define FILE_CHUNK_BYTES (UINT64_C(1) << 20)
-
-static int fail(const char *what, const char *why)
-{
-	fprintf(stderr, "pario-bench: %s: %s\n", what, why);
-	return BENCH_FAILED;
-}
-
-/* First line of what a program says about its version. False: it cannot be run. */
-static bool version_read(const struct figures *f, const char *program, char *version)
-{
-	struct args args = {0};
-	char err_path[128];
-	char *out = NULL;
-	int rc;
-
-	snprintf(err_path, sizeof(err_path), "%s/version.err", f->tmp);
-	args_add(&args, "%s", program);
-	args_add(&args, "--version");
-	rc = child_capture(&args, NULL, 0, 30, err_path, &out);
-	args_free(&args);
-	snprintf(version, MACHINE_TEXT, "%.*s", out ? (int)strcspn(out, "\n") : 0, out ? out : "");
-	free(out);
-	return rc == 0;
-}
 
 /* An optional program: its word for the command line, or why it is missing. */
 static const char *peer_find(const struct figures *f, const char **program, const char *name,
@@ -55,35 +31,10 @@ static const char *peer_find(const struct figures *f, const char **program, cons
 	}
 	if (!*program)
 		*program = name;
-	if (version_read(f, *program, version))
+	if (figures_version_read(f->tmp, *program, version))
 		return NULL;
 	snprintf(version, MACHINE_TEXT, "not found");
 	return "the program for it is not installed";
-}
-
-/* The build tree has links to both programs in one directory; so has an installation. */
-static int daemon_find(struct figures *f, const char *argv0)
-{
-	const char *beside[] = {argv0, f->self};
-	char dir[FIGURES_PATH];
-
-	if (f->opts.daemon) {
-		snprintf(f->daemon, sizeof(f->daemon), "%s", f->opts.daemon);
-	} else {
-		snprintf(f->daemon, sizeof(f->daemon), "pariod");
-		for (unsigned int i = 0; i < 2; i++) {
-			snprintf(dir, sizeof(dir), "%s", beside[i]);
-			if (!strchr(dir, '/'))
-				continue;
-			snprintf(f->daemon, sizeof(f->daemon), "%.1000s/pariod", dirname(dir));
-			if (access(f->daemon, X_OK) == 0)
-				break;
-			snprintf(f->daemon, sizeof(f->daemon), "pariod");
-		}
-	}
-	if (version_read(f, f->daemon, f->pariod_version))
-		return BENCH_OK;
-	return fail(f->daemon, "cannot be run; give the path of pariod with --daemon");
 }
 
 static int file_make(struct figures *f)
@@ -107,7 +58,7 @@ static int file_make(struct figures *f)
 	}
 	ok = ok && fsync(fd) == 0;
 	if (!ok)
-		fail(f->file, strerror(errno));
+		figures_fail(f->file, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	free(chunk);
@@ -128,7 +79,7 @@ static int file_prepare(struct figures *f)
 		return rc;
 	fd = open(f->file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fail(f->file, strerror(errno));
+		return figures_fail(f->file, strerror(errno));
 	machine_read_file(&f->machine, "", fd);
 	close(fd);
 	return BENCH_OK;
@@ -137,60 +88,25 @@ static int file_prepare(struct figures *f)
 /* Whether pariod can be told where completions interrupt, and whether that can matter here. */
 static const char *affinity_find(const struct figures *f)
 {
-	struct args args = {0};
-	char err_path[128];
-	char *help = NULL;
-	bool has_key;
-
 	if (f->machine.block_queues < 2)
 		return "the block device below the file has fewer than two hardware queues, or is "
 		       "not known";
 	if (f->machine.rq_affinity < 0 || access(f->machine.rq_affinity_path, W_OK) < 0)
 		return "rq_affinity of the block device cannot be written; it takes root";
-	snprintf(err_path, sizeof(err_path), "%s/help.err", f->tmp);
-	args_add(&args, "%s", f->daemon);
-	args_add(&args, "--help");
-	(void)child_capture(&args, NULL, 0, 30, err_path, &help);
-	args_free(&args);
-	has_key = help && strstr(help, "rq-affinity");
-	free(help);
-	return has_key ? NULL : "this pariod has no key rq-affinity";
-}
-
-/* In TMPDIR, unless that is too long for the path of a socket. */
-static int tmp_make(struct figures *f)
-{
-	static const char name[] = "pario-bench-XXXXXX";
-	const char *dir = getenv("TMPDIR");
-
-	if (!dir || dir[0] != '/' || strlen(dir) + sizeof(name) + 1 > sizeof(f->tmp))
-		dir = "/tmp";
-	snprintf(f->tmp, sizeof(f->tmp), "%s/%s", dir, name);
-	if (mkdtemp(f->tmp))
-		return BENCH_OK;
-	fail(f->tmp, strerror(errno));
-	f->tmp[0] = '\0';
-	return BENCH_FAILED;
+	return figures_daemon_has(f->tmp, f->daemon, "rq-affinity")
+		       ? NULL
+		       : "this pariod has no key rq-affinity";
 }
 
 static int prepare(struct figures *f, const char *argv0)
 {
-	time_t now = time(NULL);
-	struct tm utc;
-	ssize_t len;
-	int rc;
+	int rc = figures_places_make(f->opts.out, f->self, f->tmp, sizeof(f->tmp));
 
-	/* realpath() would do, but this program may have been replaced since it started. */
-	len = readlink("/proc/self/exe", f->self, sizeof(f->self) - 1);
-	if (len <= 0)
-		return fail("/proc/self/exe", strerror(errno));
-	f->self[len] = '\0';
-	if (mkdir(f->opts.out, 0777) < 0 && errno != EEXIST)
-		return fail(f->opts.out, strerror(errno));
-	if (tmp_make(f) != BENCH_OK)
-		return BENCH_FAILED;
-	strftime(f->date, sizeof(f->date), "%Y-%m-%d %H:%M UTC", gmtime_r(&now, &utc));
-	rc = daemon_find(f, argv0);
+	if (rc != BENCH_OK)
+		return rc;
+	figures_date_now(f->date, sizeof(f->date));
+	rc = figures_daemon_find(f->opts.daemon, argv0, f->self, f->tmp, f->daemon,
+				 f->pariod_version);
 	if (rc == BENCH_OK)
 		machine_read(&f->machine, "");
 	if (rc == BENCH_OK)
@@ -204,7 +120,7 @@ static int prepare(struct figures *f, const char *argv0)
 	memcpy(f->input.backend, f->opts.backend, sizeof(f->input.backend));
 	plan_split_cpus(f->opts.cpu_cnt, &f->input.load_cnt, &f->input.worker_cnt);
 	plan_make(&f->plan, &f->input);
-	return f->plan.failed ? fail("figures", "out of memory") : BENCH_OK;
+	return f->plan.failed ? figures_fail("figures", "out of memory") : BENCH_OK;
 }
 
 static void progress(const struct figures *f, const struct point *p, unsigned int at)
@@ -262,11 +178,11 @@ static int results_write(const struct figures *f)
 
 	snprintf(path, sizeof(path), "%.1000s/figures-block.csv", f->opts.out);
 	if (!figures_write_csv(path, f))
-		return fail(path, strerror(errno));
+		return figures_fail(path, strerror(errno));
 	printf("%s\n", path);
 	snprintf(path, sizeof(path), "%.1000s/figures-block.html", f->opts.out);
 	if (!figures_write_page(path, f))
-		return fail(path, strerror(errno));
+		return figures_fail(path, strerror(errno));
 	printf("%s\n", path);
 	if (f->failed_cnt == 0)
 		return BENCH_OK;
@@ -290,16 +206,7 @@ static void rq_affinity_restore(const struct figures *f)
 
 static void clean_up(struct figures *f)
 {
-	static const char *const name[] = {"server.err", "load.err", "version.err", "help.err",
-					   "disk.sock"};
-	char path[128];
-
-	for (unsigned int i = 0; f->tmp[0] && i < sizeof(name) / sizeof(name[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", f->tmp, name[i]);
-		(void)unlink(path);
-	}
-	if (f->tmp[0])
-		(void)rmdir(f->tmp);
+	figures_tmp_remove(f->tmp);
 	rq_affinity_restore(f);
 	if (!f->opts.file && f->file[0])
 		(void)unlink(f->file);
@@ -309,13 +216,12 @@ static void clean_up(struct figures *f)
 int figures_main(int argc, char **argv)
 {
 	static struct figures f;
-	size_t len = 0;
 	int status;
 
+	if (argc > 1 && strcmp(argv[1], "net") == 0)
+		return figures_net_main(argc - 1, argv + 1, argv[-1]);
 	/* Before getopt_long() puts the words into its own order. */
-	for (int i = 0; i < argc && len < sizeof(f.command_line); i++)
-		len += (size_t)snprintf(f.command_line + len, sizeof(f.command_line) - len, " %s",
-					argv[i]);
+	figures_command_line(f.command_line, sizeof(f.command_line), argc, argv);
 	status = figures_options_parse(&f.opts, argc, argv);
 	if (status != BENCH_OK)
 		return status < 0 ? BENCH_OK : status;
@@ -324,8 +230,9 @@ int figures_main(int argc, char **argv)
 	status = prepare(&f, argv[-1]);
 	if (status == BENCH_OK) {
 		plan_run(&f);
-		status = child_interrupted() ? fail("figures", "interrupted, nothing is written")
-					     : results_write(&f);
+		status = child_interrupted()
+				 ? figures_fail("figures", "interrupted, nothing is written")
+				 : results_write(&f);
 	}
 	clean_up(&f);
 	return status;

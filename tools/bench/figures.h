@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `pario-bench figures block`: the evaluation of the paper that pario follows, redone on this
- * machine. This header is the data that its steps share; nothing of it is in any load's path.
+ * machine (ports: figures_net.h). This header is the data that its steps share; nothing of it is in any load's path.
  *
  * Theory of operation
  *
@@ -113,6 +113,8 @@ void plan_split_cpus(unsigned int cpu_cnt, unsigned int *load_cnt, unsigned int 
 struct spread {
 	double median, min, max; /* NAN: no run knows it */
 };
+/* At most FIGURES_ROUNDS_MAX values. */
+struct spread spread_of(const double *value, unsigned int run_cnt);
 struct spread point_spread(const struct point *p, enum metric metric);
 
 struct figures_opts {

@@ -5,17 +5,16 @@
 #include "figures.h"
 
 #include <getopt.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "numbers.h"
+#include "figures_start.h"
 
 static const char figures_help[] =
 	"Usage: pario-bench figures block --out DIR [OPTION]...\n"
 	"Measures pariod on this machine over depth, queues, workers and polling modes, beside\n"
 	"qemu-storage-daemon and bare fio, and writes DIR/figures-block.csv and\n"
 	"DIR/figures-block.html. It starts every back end itself, and it only reads.\n"
+	"For ports: pario-bench figures net --help\n"
 	"\n"
 	"  --out DIR        where to write; made when it is not there\n"
 	"  --runtime TIME   of each run, 1s\n"
@@ -82,46 +81,6 @@ static int take_backends(struct figures_opts *o, const char *text)
 	}
 }
 
-static int take_cpus(struct figures_opts *o, const char *text)
-{
-	cpu_set_t allowed;
-
-	if (!number_parse_cpus(text, o->cpu, BENCH_CPU_MAX, &o->cpu_cnt))
-		return options_reject("--cpus", "'%s' is not a list of CPUs such as 0 or 2-3,5",
-				      text);
-	sched_getaffinity(0, sizeof(allowed), &allowed);
-	for (unsigned int i = 0; i < o->cpu_cnt; i++) {
-		if (o->cpu[i] >= CPU_SETSIZE || !CPU_ISSET(o->cpu[i], &allowed))
-			return options_reject("--cpus",
-					      "CPU %d given, this process may use %d CPUs and not "
-					      "that one, or it is listed twice",
-					      o->cpu[i], CPU_COUNT(&allowed));
-		CPU_CLR(o->cpu[i], &allowed);
-	}
-	return BENCH_OK;
-}
-
-static int take_time(struct figures_opts *o, const char *text)
-{
-	if (!number_parse_seconds(text, &o->runtime_s))
-		return options_reject("--runtime", "'%s' is not a time such as 1, 1s, 500ms or 2m",
-				      text);
-	if (o->runtime_s < 0.01 || o->runtime_s > 3600)
-		return options_reject("--runtime", "%s given, 10ms to 60m allowed", text);
-	return BENCH_OK;
-}
-
-static int take_rounds(struct figures_opts *o, const char *text)
-{
-	uint64_t n;
-
-	if (!number_parse_u64(text, &n) || n < 1 || n > FIGURES_ROUNDS_MAX)
-		return options_reject("--rounds", "'%s' given, 1 to %u allowed", text,
-				      FIGURES_ROUNDS_MAX);
-	o->rounds = (unsigned int)n;
-	return BENCH_OK;
-}
-
 static int take(struct figures_opts *o, int opt, const char *arg)
 {
 	switch (opt) {
@@ -129,16 +88,16 @@ static int take(struct figures_opts *o, int opt, const char *arg)
 		o->out = arg;
 		break;
 	case OPT_RUNTIME:
-		return take_time(o, arg);
+		return figures_take_runtime(arg, &o->runtime_s);
 	case OPT_ROUNDS:
-		return take_rounds(o, arg);
+		return figures_take_rounds(arg, &o->rounds);
 	case OPT_QUICK:
 		o->quick = true;
 		break;
 	case OPT_BACKENDS:
 		return take_backends(o, arg);
 	case OPT_CPUS:
-		return take_cpus(o, arg);
+		return figures_take_cpus(arg, o->cpu, &o->cpu_cnt);
 	case OPT_FILE:
 		o->file = arg;
 		break;
@@ -155,39 +114,15 @@ static int take(struct figures_opts *o, int opt, const char *arg)
 	return BENCH_OK;
 }
 
-static void cpus_allowed(struct figures_opts *o)
-{
-	cpu_set_t allowed;
-
-	CPU_ZERO(&allowed);
-	sched_getaffinity(0, sizeof(allowed), &allowed);
-	for (int i = 0; i < CPU_SETSIZE && o->cpu_cnt < BENCH_CPU_MAX; i++)
-		if (CPU_ISSET(i, &allowed))
-			o->cpu[o->cpu_cnt++] = i;
-}
-
-static int path_check(const char *name, const char *path)
-{
-	/* Room for a file's name is left behind that of the directory. */
-	if (path && (path[0] == '\0' || strlen(path) > FIGURES_PATH - 32))
-		return options_reject(name, "a path of %zu bytes given, 1 to %d allowed",
-				      strlen(path), FIGURES_PATH - 32);
-	return BENCH_OK;
-}
-
 static int check(struct figures_opts *o)
 {
 	if (!o->out)
 		return options_reject("figures", "--out DIR is missing");
-	if (path_check("--out", o->out) || path_check("--file", o->file) ||
-	    path_check("--daemon", o->daemon))
+	if (figures_path_check("--out", o->out) || figures_path_check("--file", o->file) ||
+	    figures_path_check("--daemon", o->daemon))
 		return BENCH_USAGE;
-	if (o->cpu_cnt == 0)
-		cpus_allowed(o);
-	if (o->cpu_cnt < 2)
-		return options_reject("--cpus",
-				      "1 CPU given or allowed, at least 2 are needed: one "
-				      "for the load and one for a worker");
+	if (figures_cpus_check(o->cpu, &o->cpu_cnt) != BENCH_OK)
+		return BENCH_USAGE;
 	if (o->rounds == 0)
 		o->rounds = o->quick ? 2 : 5;
 	if (o->runtime_s == 0)
@@ -220,7 +155,7 @@ int figures_options_parse(struct figures_opts *o, int argc, char **argv)
 	}
 	if (optind != argc - 1 || strcmp(argv[optind], "block") != 0)
 		return options_reject("figures",
-				      "'%s' given, block allowed: pario-bench figures "
+				      "'%s' given, block or net allowed: pario-bench figures "
 				      "block --out DIR [OPTION]...",
 				      optind < argc ? argv[optind] : "");
 	return check(o);

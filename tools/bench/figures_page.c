@@ -3,6 +3,7 @@
  * The page: one HTML file that needs nothing but itself, no network and no script.
  */
 #include "figures.h"
+#include "figures_page.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static const char style[] =
 	".f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}"
 	".f4{fill:var(--c4)}.f5{fill:var(--c5)}\n";
 
-static void row(FILE *out, const char *name, const char *value)
+void page_row(FILE *out, const char *name, const char *value)
 {
 	fprintf(out, "<tr><th>%s</th><td>", name);
 	svg_write_text(out, value);
@@ -53,7 +54,33 @@ static void cpus_row(FILE *out, const struct figures *f)
 					: i == f->input.load_cnt ? "; workers, and fio, on "
 								 : ", ",
 					f->opts.cpu[i]);
-	row(out, "CPUs", text);
+	page_row(out, "CPUs", text);
+}
+
+void page_machine(FILE *out, const struct machine *m)
+{
+	page_row(out, "CPU", m->cpu);
+	page_row(out, "Cores", m->cores);
+	page_row(out, "SMT", m->smt);
+	page_row(out, "NUMA nodes", m->numa);
+	page_row(out, "Memory", m->memory);
+	page_row(out, "Hypervisor", m->hypervisor);
+	page_row(out, "Idle cores", m->idle);
+	page_row(out, "Kernel", m->kernel);
+}
+
+void page_wakeup(FILE *out, const struct wakeup *w)
+{
+	char text[256];
+
+	if (!isfinite(w->eventfd_us) || !isfinite(w->polled_us))
+		return;
+	snprintf(
+		text, sizeof(text),
+		"%.3g us through an eventfd to a sleeping one, %.3g us through a cache line to one "
+		"that polls",
+		w->eventfd_us, w->polled_us);
+	page_row(out, "From core to core", text);
 }
 
 static void machine_table(FILE *out, const struct figures *f)
@@ -62,35 +89,22 @@ static void machine_table(FILE *out, const struct figures *f)
 	char text[256];
 
 	fputs("<table>\n", out);
-	row(out, "Date", f->date);
-	row(out, "CPU", m->cpu);
-	row(out, "Cores", m->cores);
-	row(out, "SMT", m->smt);
-	row(out, "NUMA nodes", m->numa);
-	row(out, "Memory", m->memory);
-	row(out, "Hypervisor", m->hypervisor);
-	row(out, "Idle cores", m->idle);
-	row(out, "Kernel", m->kernel);
+	page_row(out, "Date", f->date);
+	page_machine(out, m);
 	if (f->opts.backend[FIGURES_FILE]) {
-		row(out, "File system", m->file_system);
-		row(out, "Block device", m->block_device);
+		page_row(out, "File system", m->file_system);
+		page_row(out, "Block device", m->block_device);
 	}
-	if (isfinite(f->wakeup.eventfd_us) && isfinite(f->wakeup.polled_us)) {
-		snprintf(text, sizeof(text),
-			 "%.3g us through an eventfd to a sleeping one, %.3g us through a cache "
-			 "line to one that polls",
-			 f->wakeup.eventfd_us, f->wakeup.polled_us);
-		row(out, "From core to core", text);
-	}
-	row(out, "pariod", f->pariod_version);
-	row(out, "fio", f->fio_version);
-	row(out, "qemu-storage-daemon", f->qsd_version);
+	page_wakeup(out, &f->wakeup);
+	page_row(out, "pariod", f->pariod_version);
+	page_row(out, "fio", f->fio_version);
+	page_row(out, "qemu-storage-daemon", f->qsd_version);
 	cpus_row(out, f);
 	snprintf(text, sizeof(text), "%g s after %g s of warm-up, %u of each point in turns",
 		 f->opts.runtime_s, f->opts.warmup_s, f->opts.rounds);
-	row(out, "Runs", text);
+	page_row(out, "Runs", text);
 	snprintf(text, sizeof(text), "pario-bench%.240s", f->command_line);
-	row(out, "Command", text);
+	page_row(out, "Command", text);
 	fputs("</table>\n", out);
 }
 
@@ -173,6 +187,22 @@ static void body_write(FILE *out, const struct figures *f)
 	figures_plot_cpu(out, f);
 }
 
+void page_begin(FILE *out, const char *title)
+{
+	fprintf(out,
+		"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		"<meta name=\"viewport\" content=\"width=device-width\">\n"
+		"<title>%s</title>\n<style>\n",
+		title);
+	fputs(style, out);
+	fputs("</style>\n</head>\n<body>\n", out);
+}
+
+void page_end(FILE *out)
+{
+	fputs("</body>\n</html>\n", out);
+}
+
 bool figures_write_page(const char *path, const struct figures *f)
 {
 	FILE *out = fopen(path, "we");
@@ -180,14 +210,9 @@ bool figures_write_page(const char *path, const struct figures *f)
 
 	if (!out)
 		return false;
-	fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-	      "<meta name=\"viewport\" content=\"width=device-width\">\n"
-	      "<title>pario: figures of the block evaluation</title>\n<style>\n",
-	      out);
-	fputs(style, out);
-	fputs("</style>\n</head>\n<body>\n", out);
+	page_begin(out, "pario: figures of the block evaluation");
 	body_write(out, f);
-	fputs("</body>\n</html>\n", out);
+	page_end(out);
 	ok = !ferror(out);
 	return fclose(out) == 0 && ok;
 }

@@ -224,15 +224,15 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-struct spread point_spread(const struct point *p, enum metric metric)
+struct spread spread_of(const double *value, unsigned int run_cnt)
 {
 	double known[FIGURES_ROUNDS_MAX];
 	struct spread s = {NAN, NAN, NAN};
 	unsigned int cnt = 0;
 
-	for (unsigned int i = 0; i < p->run_cnt; i++)
-		if (isfinite(p->value[metric][i]))
-			known[cnt++] = p->value[metric][i];
+	for (unsigned int i = 0; i < run_cnt; i++)
+		if (isfinite(value[i]))
+			known[cnt++] = value[i];
 	if (cnt == 0)
 		return s;
 	qsort(known, cnt, sizeof(known[0]), compare);
@@ -240,4 +240,9 @@ struct spread point_spread(const struct point *p, enum metric metric)
 	s.max = known[cnt - 1];
 	s.median = (known[(cnt - 1) / 2] + known[cnt / 2]) / 2;
 	return s;
+}
+
+struct spread point_spread(const struct point *p, enum metric metric)
+{
+	return spread_of(p->value[metric], p->run_cnt);
 }

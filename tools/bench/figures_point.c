@@ -15,6 +15,7 @@
 
 #include "child.h"
 #include "clock.h"
+#include "figures_start.h"
 
 #define NULL_BYTES (UINT64_C(1) << 30)
 #define START_NS (10 * NS_PER_S)
@@ -45,15 +46,6 @@ static void quote(char *out, size_t size, const char *path, char special, char e
 		out[len++] = *path;
 	}
 	out[len] = '\0';
-}
-
-static void cpu_list(char *text, size_t size, const int *cpu, unsigned int cnt)
-{
-	size_t len = 0;
-
-	text[0] = '\0';
-	for (unsigned int i = 0; i < cnt && len < size; i++)
-		len += (size_t)snprintf(text + len, size - len, "%s%d", i ? "," : "", cpu[i]);
 }
 
 /* CPUs of this point's workers; see figures_plan.c for the overlap. */
@@ -88,7 +80,7 @@ static void pariod_args(struct args *args, const struct figures *f, const struct
 
 	quote(path, sizeof(path), f->file, ',', ',');
 	worker_cpus(f, p, cpu);
-	cpu_list(cpus, sizeof(cpus), cpu, p->workers);
+	figures_cpu_list(cpus, sizeof(cpus), cpu, p->workers);
 	snprintf(disk, sizeof(disk), "d,socket=%s,queues=%u", sock, p->queues);
 	args_add(args, "%s", f->daemon);
 	args_add(args, "--disk");
@@ -139,7 +131,7 @@ static void load_args(struct args *args, const struct figures *f, const struct p
 	unsigned int threads = p->queues < f->input.load_cnt ? p->queues : f->input.load_cnt;
 	static char cpus[BENCH_CPU_MAX * 12];
 
-	cpu_list(cpus, sizeof(cpus), f->opts.cpu, threads);
+	figures_cpu_list(cpus, sizeof(cpus), f->opts.cpu, threads);
 	args_add(args, "%s", f->self);
 	args_add(args, "blk");
 	args_add(args, "%s", sock);

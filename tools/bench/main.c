@@ -20,6 +20,7 @@ static const char main_help[] =
 	"       pario-bench net SOCKET_A [SOCKET_B] [OPTION]...   load vhost-user-net ports\n"
 	"       pario-bench net --help               its options\n"
 	"       pario-bench figures block --out DIR [OPTION]...   redo the paper's evaluation\n"
+	"       pario-bench figures net --out DIR [OPTION]...     the same for ports\n"
 	"       pario-bench figures --help           its options\n"
 	"       pario-bench --version\n";
 

@@ -254,7 +254,7 @@ class Usage(Fixture):
     )
     # What only the device can tell.
     DEVICE_CASES = (
-        (["--queues", "5"], "--queues: 5 given, the back end has 4"),
+        (["--queues", "9"], "--queues: 9 given, the back end has 8"),
         (["--offset", "64M"], "--offset: 67108864 given, the disk has 67108864 bytes"),
         (["--size", "65M"], "--size: 68157440 from offset 0 given, the disk has 67108864 bytes"),
         (["--bs", "512"], "--bs: 512 to 512 given, the disk takes multiples of 4096"),

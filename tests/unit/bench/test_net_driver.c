@@ -17,6 +17,7 @@
 
 #include "driver/net.h"
 #include "fake/fake_ring.h"
+#include "netload/looks.h"
 
 #define RING_SIZE 64
 #define FRAMES 3000
@@ -329,6 +330,80 @@ static void more_slots_than_descriptors_are_refused(void **state)
 	rig_fini(&rig);
 }
 
+/* The device uses so many buffers of a queue, one frame each. */
+static void use(struct end *e, unsigned int cnt)
+{
+	static struct fake_chain c;
+	const uint16_t one = 1;
+
+	for (; cnt; cnt--) {
+		assert_true(pop(e, &c));
+		memset(c.seg[0].hva, 0, NET_HEADER_BYTES);
+		memcpy(c.seg[0].hva + 10, &one, sizeof(one));
+		fake_ring_push(&e->dev, c.id, c.desc_cnt, 80, true);
+	}
+}
+
+static void take(struct netload_looks *l, int queue, struct end *e, unsigned int cnt,
+		 const uint64_t *look)
+{
+	struct net_frame frame[RING_SIZE];
+	uint64_t position;
+
+	assert_int_equal(net_receive(e->q, frame, cnt), (int)cnt);
+	position = netload_looks_taken(&l->queue[queue], cnt);
+	for (unsigned int i = 0; i < cnt; i++) {
+		assert_int_equal(netload_looks_of(l, &l->queue[queue], position + i), look[i]);
+		net_frame_done(e->q, &frame[i]);
+	}
+	assert_true(net_post(e->q, UINT32_MAX) >= 0);
+}
+
+/* Two receive queues, used in turns: every buffer has the look that first saw it, for many laps. */
+static void looks_say_when_buffers_were_used(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct shape s = {.format = i ? RING_PACKED : RING_SPLIT,
+				  .rx_buffer_bytes = 300,
+				  .mergeable = true};
+		struct netload_looks l;
+		struct rig rig[2];
+		int queue[2];
+
+		assert_int_equal(netload_looks_init(&l, 2), 0);
+		for (unsigned int k = 0; k < 2; k++) {
+			rig_init(&rig[k], &s);
+			queue[k] = netload_looks_add(&l, rig[k].rx.q);
+			assert_int_equal(queue[k], k);
+			assert_int_equal(net_post(rig[k].rx.q, UINT32_MAX), RING_SIZE);
+		}
+		for (unsigned int lap = 0; lap < 40; lap++) {
+			uint64_t t = l.now;
+
+			use(&rig[0].rx, 3);
+			netload_looks_take(&l); /* t */
+			use(&rig[1].rx, 2);
+			use(&rig[0].rx, 4);
+			netload_looks_take(&l); /* t + 1 */
+			/* Some are taken from the ring and not given out meanwhile. */
+			take(&l, queue[0], &rig[0].rx, 2, (const uint64_t[]){t, t});
+			use(&rig[1].rx, 1);
+			netload_looks_take(&l); /* t + 2 */
+			netload_looks_take(&l);
+			take(&l, queue[1], &rig[1].rx, 3, (const uint64_t[]){t + 1, t + 1, t + 2});
+			take(&l, queue[0], &rig[0].rx, 5,
+			     (const uint64_t[]){t, t + 1, t + 1, t + 1, t + 1});
+			/* Used and taken between two looks. */
+			use(&rig[1].rx, 1);
+			take(&l, queue[1], &rig[1].rx, 1, (const uint64_t[]){l.now});
+		}
+		netload_looks_fini(&l);
+		rig_fini(&rig[0]);
+		rig_fini(&rig[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_false_ring_is_refused),
 		cmocka_unit_test(a_slot_in_flight_is_not_added_again),
 		cmocka_unit_test(more_slots_than_descriptors_are_refused),
+		cmocka_unit_test(looks_say_when_buffers_were_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

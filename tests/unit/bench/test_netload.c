@@ -20,6 +20,8 @@
 
 #define FLOWS 5
 
+static const struct netload_place here;
+
 /* ---- options ---- */
 
 static int parse(struct netload_opts *o, const char *line)
@@ -71,6 +73,14 @@ static void options_are_taken(void **state)
 	assert_memory_equal(o.mac[0], "\x02\xaa\xbb\xcc\xdd\xee", 6);
 	assert_int_equal(o.size_bytes, 1514);
 	assert_int_equal(o.flow_cnt, 40);
+	assert_int_equal(o.spacing, NETLOAD_EVEN);
+	assert_int_equal(parse(&o, "a b --rate 7 --spacing bursts"), BENCH_OK);
+	assert_int_equal(o.spacing, NETLOAD_BURSTS);
+	assert_int_equal(parse(&o, "a b --rate 7 --spacing poisson"), BENCH_OK);
+	assert_int_equal(o.spacing, NETLOAD_POISSON);
+	assert_int_equal(parse(&o, "a b --mac 02:aa:bb:cc:dd:ee --imix --ring packed --rate max "
+				   "--queue-size 33 --direction both --queue-pairs 40"),
+			 BENCH_OK);
 	assert_true(o.back && o.format == RING_PACKED && o.rate == 0);
 }
 
@@ -103,6 +113,9 @@ static void wrong_options_are_refused(void **state)
 		"a --rate 0",
 		"a --memcpy",
 		"a --verify --cpus 0,0",
+		"a --spacing poisson",
+		"a --rate 5 --spacing odd",
+		"a --verify --queue-pairs 2 --ring packed --in-order",
 		"a --nonsense",
 		"a --size",
 	};
@@ -290,7 +303,7 @@ static bool judged(struct judge *j, uint32_t bytes)
 	struct frame_seen seen = {0};
 
 	return frame_parse(frame(), bytes, &seen) &&
-	       netload_verify_bytes(&j->v, (const void *)buffer, frame(), bytes, &seen);
+	       netload_verify_bytes(&j->v, (const void *)buffer, frame(), bytes, &seen, &here);
 }
 
 static void whole_frames_are_good(void **state)
@@ -368,7 +381,7 @@ static void count_all(struct judge *j, const int *count, bool tcp)
 	for (; *count >= 0; count++) {
 		struct frame_seen seen = {.count = (uint32_t)*count, .tcp = tcp};
 
-		netload_verify_count(&j->v, &seen, tcp ? 100 : 0);
+		netload_verify_count(&j->v, &seen, tcp ? 100 : 0, &here);
 	}
 }
 
@@ -396,6 +409,79 @@ static void order_is_judged(void **state)
 	}
 }
 
+/* A frame of a flow as it is met: where, and which look saw it first. */
+struct met {
+	uint32_t count;
+	unsigned int queue;
+	uint64_t look;
+};
+
+static const struct cross_row {
+	const char *what;
+	struct met met[8]; /* as the reader comes to them; the first with look 0 ends them */
+	unsigned int gaps, duplicates, late, crossed;
+} cross_row[] = {
+	{"in turns", {{0, 0, 1}, {1, 1, 1}, {2, 0, 2}, {3, 1, 3}}, 0, 0, 0, 0},
+	{"the second queue is read first", {{1, 1, 1}, {3, 1, 1}, {0, 0, 1}, {2, 0, 1}}, 0, 0, 0, 2},
+	/* Used after the reader had passed its queue, before the other's end was read. */
+	{"a look later", {{1, 1, 7}, {0, 0, 8}}, 0, 0, 0, 1},
+	{"two looks later", {{1, 1, 7}, {0, 0, 9}}, 1, 0, 1, 0},
+	{"read long after, and seen in time", {{0, 0, 1}, {90, 1, 5}, {1, 0, 6}}, 88, 0, 0, 1},
+	{"behind a later one of its queue", {{0, 0, 1}, {2, 0, 1}, {1, 0, 1}}, 1, 0, 1, 0},
+	/* 3 was seen first in look 9, but 2 already in look 5: 1 came two behind that. */
+	{"the earliest later one counts", {{0, 0, 1}, {3, 1, 9}, {2, 2, 5}, {1, 0, 7}}, 1, 0, 1, 1},
+	{"the middle of a gap", {{9, 1, 1}, {4, 0, 2}, {3, 2, 2}, {5, 0, 2}}, 6, 0, 0, 3},
+	{"again, on another queue", {{0, 0, 1}, {1, 1, 1}, {0, 1, 1}, {1, 0, 2}}, 0, 2, 0, 0},
+	{"crossed, and again", {{1, 1, 1}, {0, 0, 1}, {0, 2, 1}}, 0, 1, 0, 1},
+	{"a queue is crossed and then overtaken", {{1, 1, 1}, {0, 1, 2}}, 1, 0, 1, 0},
+};
+
+static void order_is_judged_across_queues(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(cross_row) / sizeof(cross_row[0]); i++) {
+		const struct cross_row *row = &cross_row[i];
+		struct judge j;
+
+		judge_init(&j, 60, 0, false);
+		for (const struct met *m = row->met; m->look; m++) {
+			struct frame_seen seen = {.count = m->count};
+			struct netload_place at = {.queue = m->queue, .look = m->look};
+
+			netload_verify_count(&j.v, &seen, 0, &at);
+		}
+		if (j.v.gap_cnt != row->gaps || j.v.duplicate_cnt != row->duplicates ||
+		    j.v.late_cnt != row->late || j.v.crossed_cnt != row->crossed)
+			fail_msg("%s: %u missing, %u again, %u late, %u crossed", row->what,
+				 (unsigned int)j.v.gap_cnt, (unsigned int)j.v.duplicate_cnt,
+				 (unsigned int)j.v.late_cnt, (unsigned int)j.v.crossed_cnt);
+		judge_fini(&j);
+	}
+}
+
+/* More places where frames are missing than are remembered: the latest are. */
+static void gaps_beyond_memory_are_the_oldest(void **state)
+{
+	struct judge j;
+
+	(void)state;
+	judge_init(&j, 60, 0, false);
+	for (uint32_t n = 1; n < 2 * (NETLOAD_GAPS_MAX + 3); n += 2) {
+		struct frame_seen seen = {.count = n};
+
+		netload_verify_count(&j.v, &seen, 0, &here);
+	}
+	assert_int_equal(j.v.gap_cnt, NETLOAD_GAPS_MAX + 3);
+	for (uint32_t n = 0; n < 2 * (NETLOAD_GAPS_MAX + 3); n += 2) {
+		struct frame_seen seen = {.count = n};
+
+		netload_verify_count(&j.v, &seen, 0, &here);
+	}
+	assert_int_equal(j.v.late_cnt, NETLOAD_GAPS_MAX);
+	assert_int_equal(j.v.duplicate_cnt, 3);
+	judge_fini(&j);
+}
+
 static void counts_wrap(void **state)
 {
 	static const int after[] = {0, 1, -1};
@@ -404,10 +490,10 @@ static void counts_wrap(void **state)
 	(void)state;
 	judge_init(&j, 60, 0, false);
 	j.v.flow[0][0].next = UINT32_MAX;
-	netload_verify_count(&j.v, &(struct frame_seen){.count = UINT32_MAX}, 0);
+	netload_verify_count(&j.v, &(struct frame_seen){.count = UINT32_MAX}, 0, &here);
 	count_all(&j, after, false);
 	assert_int_equal(j.v.gap_cnt + j.v.duplicate_cnt + j.v.late_cnt, 0);
-	netload_verify_count(&j.v, &(struct frame_seen){.count = UINT32_MAX}, 0);
+	netload_verify_count(&j.v, &(struct frame_seen){.count = UINT32_MAX}, 0, &here);
 	assert_int_equal(j.v.duplicate_cnt, 1);
 	judge_fini(&j);
 }
@@ -427,6 +513,8 @@ int main(void)
 		cmocka_unit_test(damage_is_found),
 		cmocka_unit_test(false_headers_are_found),
 		cmocka_unit_test(order_is_judged),
+		cmocka_unit_test(order_is_judged_across_queues),
+		cmocka_unit_test(gaps_beyond_memory_are_the_oldest),
 		cmocka_unit_test(counts_wrap),
 	};
 

@@ -298,6 +298,36 @@ int net_receive(struct net_queue *q, struct net_frame *frame, unsigned int max)
 	return (int)cnt;
 }
 
+static uint32_t packed_ahead(const struct ring *r, uint32_t known)
+{
+	const uint16_t both = 1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED;
+
+	for (; known < r->size; known++) {
+		uint32_t at = r->used_idx + known;
+		bool wrap = at >= r->size ? !r->used_wrap : r->used_wrap;
+		const struct vring_packed_desc *d =
+			&r->packed_desc[at >= r->size ? at - r->size : at];
+		uint16_t flags = __atomic_load_n((const uint16_t *)&d->flags, __ATOMIC_ACQUIRE) &
+				 both;
+
+		if (flags != (wrap ? both : 0))
+			break;
+	}
+	return known;
+}
+
+uint32_t net_used_ahead(const struct net_queue *q, uint32_t known)
+{
+	const struct ring *r = q->ring;
+	uint32_t cnt;
+
+	if (r->opts.format == RING_PACKED)
+		return q->used_cnt + packed_ahead(r, known > q->used_cnt ? known - q->used_cnt : 0);
+	cnt = (uint16_t)(__atomic_load_n((const uint16_t *)&r->used->idx, __ATOMIC_ACQUIRE) -
+			 r->used_idx);
+	return q->used_cnt + (cnt < r->size ? cnt : r->size);
+}
+
 void net_frame_copy(const struct net_queue *q, const struct net_frame *f, uint32_t offset, void *to,
 		    uint32_t bytes)
 {

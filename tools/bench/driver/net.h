@@ -149,6 +149,13 @@ int net_reclaim(struct net_queue *q);
  */
 int net_receive(struct net_queue *q, struct net_frame *frame, unsigned int max);
 
+/*
+ * Buffers that the device has used and net_receive() has not given out: 0 to the ring's size, and
+ * at least `known`, which the caller knows to be there. Takes nothing, judges nothing. Not for a
+ * packed ring with in_order, which does not say how many were used without taking them.
+ */
+uint32_t net_used_ahead(const struct net_queue *q, uint32_t known);
+
 /* Gives the frame's buffers back to the FIFO. */
 static inline void net_frame_done(struct net_queue *q, const struct net_frame *f)
 {

@@ -62,7 +62,28 @@ static void lane_init(struct netload_engine *e, unsigned int idx)
 	if (o->rate > 0)
 		l->interval_ticks = clock_ns_to_ticks(
 			&e->clock, (uint64_t)((double)NS_PER_S * o->pairs / o->rate));
+	l->spacing.state = idx;
+	l->looks = -1;
 	histogram_init(&l->latency_ns);
+	histogram_init(&l->late_ns);
+}
+
+static int judge_init(struct netload_engine *e)
+{
+	if (!e->opts->verify)
+		return 0;
+	if (netload_verify_init(&e->verify, e->opts->flow_cnt) < 0 ||
+	    netload_looks_init(&e->looks, e->lane_cnt) < 0)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < e->lane_cnt; i++) {
+		struct netload_lane *l = &e->lane[i];
+
+		if (l->rx)
+			l->looks = netload_looks_add(&e->looks, l->rx);
+		if (l->rx && l->looks < 0)
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 static void workers_init(struct netload_engine *e)
@@ -98,10 +119,10 @@ int netload_engine_init(struct netload_engine *e, struct netload_session *s)
 	e->worker = lines_zalloc(e->worker_cnt, sizeof(*e->worker));
 	if (!e->lane || !e->worker)
 		return -ENOMEM;
-	if (o->verify && netload_verify_init(&e->verify, o->flow_cnt) < 0)
-		return -ENOMEM;
 	for (unsigned int i = 0; i < e->lane_cnt; i++)
 		lane_init(e, i);
+	if (judge_init(e) < 0)
+		return -ENOMEM;
 	workers_init(e);
 	e->quiet_ticks = clock_ns_to_ticks(&e->clock, QUIET_NS);
 	e->timeout_ticks = clock_ns_to_ticks(&e->clock, (uint64_t)(o->timeout_s * NS_PER_S));
@@ -111,6 +132,7 @@ int netload_engine_init(struct netload_engine *e, struct netload_session *s)
 void netload_engine_fini(struct netload_engine *e)
 {
 	netload_verify_fini(&e->verify);
+	netload_looks_fini(&e->looks);
 	free(e->worker);
 	free(e->lane);
 	pthread_mutex_destroy(&e->fail_lock);
@@ -134,8 +156,14 @@ static void threads_start(struct netload_engine *e)
 		now + clock_ns_to_ticks(&e->clock, (uint64_t)(o->warmup_s * NS_PER_S));
 	e->measure_end_ticks = e->measure_start_ticks +
 			       clock_ns_to_ticks(&e->clock, (uint64_t)(o->runtime_s * NS_PER_S));
-	for (unsigned int i = 0; i < e->lane_cnt; i++)
-		e->lane[i].due_ticks = e->lane[i].sent_ticks = now;
+	for (unsigned int i = 0; i < e->lane_cnt; i++) {
+		struct netload_lane *l = &e->lane[i];
+
+		l->sent_ticks = now;
+		/* The pairs of a port one after the other, so that their frames are evenly spaced
+		 * too. */
+		l->due_ticks = now + l->interval_ticks * (i / e->session->port_cnt) / o->pairs;
+	}
 	atomic_store(&e->running, e->worker_cnt);
 	atomic_store(&e->sending, e->worker_cnt);
 	for (unsigned int i = 0; i < e->worker_cnt; i++) {
@@ -215,8 +243,10 @@ static void result_sum(struct netload_engine *e, struct netload_result *r)
 
 	r->from_cnt = o->back ? 2 : 1;
 	r->counted = o->socket_cnt == 2 || o->loop;
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < 2; i++) {
 		histogram_init(&r->from[i].latency_ns);
+		histogram_init(&r->from[i].late_ns);
+	}
 	for (unsigned int i = 0; i < e->lane_cnt; i++) {
 		const struct netload_lane *l = &e->lane[i];
 		struct netload_sums *out = &r->from[l->port_idx];
@@ -224,12 +254,15 @@ static void result_sum(struct netload_engine *e, struct netload_result *r)
 
 		out->sent_cnt += l->sent_cnt;
 		out->sent_bytes += l->sent_bytes;
+		out->skipped_cnt += l->skipped_cnt;
+		histogram_merge(&out->late_ns, &l->late_ns);
 		in->received_cnt += l->received_cnt;
 		in->received_bytes += l->received_bytes;
 		in->marked_cnt += l->marked_cnt;
 		histogram_merge(&in->latency_ns, &l->latency_ns);
 		r->kick_cnt += l->kick_cnt;
-		r->call_cnt += l->call_cnt;
+		r->rx_call_cnt += l->rx_call_cnt;
+		r->tx_call_cnt += l->tx_call_cnt;
 		r->foreign_cnt += l->foreign_cnt;
 	}
 	r->seconds = o->runtime_s;

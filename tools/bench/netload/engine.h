@@ -13,6 +13,13 @@
  * come for a while.
  * 3. Before all that, each port sends a frame from each of its addresses, so that a switch knows
  *    where they are.
+ * 4. By call, a receive queue is asleep (armed) or awake. Asleep it is not taken from, whatever is
+ *    in its ring, until its call fd has counted: the load sees calls as a guest does, however often
+ *    the thread is awake to send. Awake it is taken from until it gives less than a whole burst,
+ *    and armed again at once. That the used index stands still spares the look at the fd.
+ * 5. A rate is a schedule: frames have due times, and what is due is sent, at most a burst at once.
+ *    What is more than a millisecond late is left out and counted. Latency begins when a frame is
+ *    built, not when it was due: how late frames were is told beside it.
  */
 #ifndef PARIO_BENCH_NETLOAD_ENGINE_H
 #define PARIO_BENCH_NETLOAD_ENGINE_H
@@ -23,8 +30,10 @@
 
 #include "base/histogram.h"
 #include "clock.h"
+#include "netload/looks.h"
 #include "netload/session.h"
 #include "netload/verify.h"
+#include "random.h"
 
 enum netload_phase { NETLOAD_WARMUP, NETLOAD_MEASURE, NETLOAD_DRAIN, NETLOAD_DONE };
 
@@ -34,15 +43,20 @@ struct netload_lane {
 	struct frame_gen *gen;
 	unsigned int port_idx;
 	bool sends;
+	bool asleep; /* by call: the receive queue is armed, and the call has not come */
+	int looks;   /* number of the receive queue; -1: order is not judged */
 	uint32_t hello_left;
 
 	uint64_t interval_ticks, due_ticks; /* of frames; interval 0: no rate */
-	uint64_t sent_ticks;                /* progress of a full ring */
+	struct random spacing;
+	uint64_t sent_ticks; /* progress of a full ring */
 
 	/* While measuring. */
 	uint64_t sent_cnt, sent_bytes;
 	uint64_t received_cnt, received_bytes;
-	uint64_t kick_cnt, call_cnt;
+	uint64_t kick_cnt, rx_call_cnt, tx_call_cnt;
+	uint64_t skipped_cnt;     /* due, and left out */
+	struct histogram late_ns; /* behind their due times */
 	/* Always. */
 	uint64_t marked_cnt;  /* received, sent while measuring */
 	uint64_t foreign_cnt; /* received, not ours */
@@ -75,6 +89,7 @@ struct netload_engine {
 	struct netload_worker *worker;
 	unsigned int worker_cnt;
 	struct netload_verify verify;
+	struct netload_looks looks;
 
 	uint64_t measure_start_ticks, measure_end_ticks, quiet_ticks, timeout_ticks;
 	atomic_uint sending; /* workers that may still send marked frames */
@@ -89,14 +104,15 @@ struct netload_engine {
 /* Sums of one direction; from[0]: sent by the first socket. */
 struct netload_sums {
 	uint64_t sent_cnt, sent_bytes, received_cnt, received_bytes, marked_cnt;
-	struct histogram latency_ns;
+	uint64_t skipped_cnt;
+	struct histogram latency_ns, late_ns;
 };
 
 struct netload_result {
 	struct netload_sums from[2];
 	unsigned int from_cnt; /* directions with frames */
 	bool counted;          /* what was sent was to come back */
-	uint64_t kick_cnt, call_cnt, foreign_cnt;
+	uint64_t kick_cnt, rx_call_cnt, tx_call_cnt, foreign_cnt;
 	double seconds;
 	double server_cpu_s; /* negative: not known */
 };

@@ -31,6 +31,7 @@ enum {
 	OPT_DIRECTION,
 	OPT_LOOP,
 	OPT_RATE,
+	OPT_SPACING,
 	OPT_RUNTIME,
 	OPT_WARMUP,
 	OPT_VERIFY,
@@ -73,6 +74,7 @@ static const struct option longopts[] = {
 	{"direction", required_argument, NULL, OPT_DIRECTION},
 	{"loop", no_argument, NULL, OPT_LOOP},
 	{"rate", required_argument, NULL, OPT_RATE},
+	{"spacing", required_argument, NULL, OPT_SPACING},
 	{"runtime", required_argument, NULL, OPT_RUNTIME},
 	{"warmup", required_argument, NULL, OPT_WARMUP},
 	{"verify", no_argument, NULL, OPT_VERIFY},
@@ -169,6 +171,16 @@ static int take_rate(struct netload_opts *o, const char *text)
 	return rc;
 }
 
+static int take_spacing(struct netload_opts *o, const char *text)
+{
+	static const char *const word[] = {"even", "bursts", "poisson"};
+	unsigned int which = 0;
+	int rc = options_take_word("--spacing", text, word, 3, &which);
+
+	o->spacing = (enum netload_spacing)which;
+	return rc;
+}
+
 static int take_what(struct netload_opts *o, int opt, const char *arg)
 {
 	static const char *const direction[] = {"a-b", "both"};
@@ -201,6 +213,8 @@ static int take_what(struct netload_opts *o, int opt, const char *arg)
 		return rc;
 	case OPT_RATE:
 		return take_rate(o, arg);
+	case OPT_SPACING:
+		return take_spacing(o, arg);
 	case OPT_RUNTIME:
 		return options_take_seconds("--runtime", arg, 0.01, &o->runtime_s);
 	default:
@@ -329,6 +343,12 @@ static int check(struct netload_opts *o)
 		return options_reject("--direction", "both given, that takes two sockets");
 	if (o->socket_cnt == 2 && o->loop)
 		return options_reject("--loop", "given with two sockets, one allowed");
+	if (o->spacing != NETLOAD_EVEN && o->rate == 0)
+		return options_reject("--spacing", "given with --rate max, it takes a rate");
+	if (o->verify && o->pairs > 1 && o->in_order && o->format == RING_PACKED)
+		return options_reject(
+			"--verify", "given with --queue-pairs, --ring packed and --in-order: what "
+				    "such a ring has used cannot be told before it is taken");
 	if (o->rate > 0)
 		o->stamps = true;
 	return BENCH_OK;

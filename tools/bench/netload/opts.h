@@ -12,6 +12,12 @@
 #define NETLOAD_PAIR_MAX 64
 #define NETLOAD_BURST_MAX 256
 
+enum netload_spacing {
+	NETLOAD_EVEN,    /* a frame each interval; what is due together goes together */
+	NETLOAD_BURSTS,  /* as many as a burst has at once, and a pause */
+	NETLOAD_POISSON, /* at random, single frames, the rate on average */
+};
+
 struct netload_opts {
 	const char *socket[2];
 	unsigned int socket_cnt;
@@ -27,6 +33,7 @@ struct netload_opts {
 	bool back;         /* the second socket sends too */
 	bool loop;         /* one socket: what was sent is to come back */
 	double rate;       /* frames a second in each direction; 0: as fast as possible */
+	enum netload_spacing spacing; /* of frames with a rate */
 	double runtime_s, warmup_s;
 
 	unsigned int burst;

@@ -115,34 +115,138 @@ static bool check_content(struct netload_verify *v, const uint8_t *payload, uint
 	return true;
 }
 
-void netload_verify_count(struct netload_verify *v, const struct frame_seen *seen, uint32_t bytes)
+static void gap_drop(struct netload_flow *f, uint32_t i)
 {
-	struct netload_flow *f = &v->flow[seen->stream & FRAME_FROM_B ? 1 : 0][seen->flow];
-	int32_t ahead = (int32_t)(seen->count - (uint32_t)f->next);
+	f->gap_cnt--;
+	memmove(&f->gap[i], &f->gap[i + 1], (f->gap_cnt - i) * sizeof(f->gap[0]));
+}
 
-	if (seen->tcp) {
-		if (ahead < 0)
-			v->late_cnt++;
-		else
-			f->next += (uint32_t)ahead + bytes;
-		return;
+/* Before gap i; when there is no room the oldest goes. */
+static void gap_insert(struct netload_flow *f, uint32_t i, struct netload_gap gap)
+{
+	if (f->gap_cnt == NETLOAD_GAPS_MAX) {
+		gap_drop(f, 0);
+		i -= i > 0;
 	}
-	if (ahead >= 0) {
-		v->gap_cnt += (uint32_t)ahead;
-		f->window = ahead < 63 ? f->window << (ahead + 1) : 0;
-		f->window |= 1;
-		f->next += (uint32_t)ahead + 1;
-	} else if (ahead >= -64 && f->window >> (-ahead - 1) & 1) {
-		v->duplicate_cnt++;
-	} else {
-		v->late_cnt++;
-		if (ahead >= -64)
-			f->window |= UINT64_C(1) << (-ahead - 1);
+	memmove(&f->gap[i + 1], &f->gap[i], (f->gap_cnt - i) * sizeof(f->gap[0]));
+	f->gap[i] = gap;
+	f->gap_cnt++;
+}
+
+/* What is still missing below `count` now knows of a later frame. */
+static void gaps_tell(struct netload_flow *f, uint32_t count, const struct netload_place *at)
+{
+	for (uint32_t i = 0; i < f->gap_cnt; i++) {
+		struct netload_gap *gap = &f->gap[i];
+
+		if ((int32_t)(count - gap->last) <= 0)
+			return;
+		gap->queues |= UINT64_C(1) << at->queue;
+		if (at->look < gap->look)
+			gap->look = at->look;
 	}
 }
 
+/* The gap that the count is part of; gap_cnt: none. */
+static uint32_t gap_find(const struct netload_flow *f, uint32_t count)
+{
+	uint32_t i = 0;
+
+	while (i < f->gap_cnt &&
+	       ((int32_t)(count - f->gap[i].first) < 0 || (int32_t)(f->gap[i].last - count) < 0))
+		i++;
+	return i;
+}
+
+/* Takes cnt counts from `first` on out of a gap, which they may cut in two. */
+static void gap_fill(struct netload_flow *f, uint32_t i, uint32_t first, uint32_t cnt)
+{
+	struct netload_gap rest = f->gap[i];
+	uint32_t last = first + cnt - 1;
+
+	if ((int32_t)(rest.last - last) < 0)
+		last = rest.last;
+	f->gap[i].last = first - 1;
+	rest.first = last + 1;
+	if (f->gap[i].first == first)
+		gap_drop(f, i);
+	else
+		i++;
+	if (last != rest.last)
+		gap_insert(f, i, rest);
+}
+
+/* The first frame that is out of order, in words. */
+static void late_say(struct netload_verify *v, const struct netload_flow *f, uint32_t gap,
+		     const struct frame_seen *seen, const struct netload_place *at)
+{
+	const struct netload_gap *g = gap < f->gap_cnt ? &f->gap[gap] : NULL;
+	int len;
+
+	if (v->late[0])
+		return;
+	len = snprintf(v->late, sizeof(v->late),
+		       "%u of flow %u from %c on queue %u, when %u was due", seen->count,
+		       seen->flow, seen->stream & FRAME_FROM_B ? 'b' : 'a', at->queue,
+		       (uint32_t)f->next);
+	if (g)
+		snprintf(
+			v->late + len, sizeof(v->late) - (size_t)len,
+			"; later ones on queues 0x%llx, %llu looks before",
+			(unsigned long long)g->queues,
+			(unsigned long long)(at->look - (at->look > g->look ? g->look : at->look)));
+}
+
+/* A count below the one that is expected. */
+static void count_behind(struct netload_verify *v, struct netload_flow *f,
+			 const struct frame_seen *seen, uint32_t bytes,
+			 const struct netload_place *at)
+{
+	uint32_t i = gap_find(f, seen->count);
+	bool again = i == f->gap_cnt;
+	bool late = !again && (f->gap[i].queues >> at->queue & 1 || at->look > f->gap[i].look + 1);
+
+	if (again && !seen->tcp) {
+		v->duplicate_cnt++;
+	} else if (again || late) {
+		v->late_cnt++;
+		late_say(v, f, i, seen, at);
+	} else {
+		v->crossed_cnt++;
+	}
+	if (again)
+		return;
+	if (!late && !seen->tcp)
+		v->gap_cnt--;
+	gap_fill(f, i, seen->count, seen->tcp ? bytes : 1);
+	gaps_tell(f, seen->count, at);
+}
+
+void netload_verify_count(struct netload_verify *v, const struct frame_seen *seen, uint32_t bytes,
+			  const struct netload_place *at)
+{
+	struct netload_flow *f = &v->flow[seen->stream & FRAME_FROM_B ? 1 : 0][seen->flow];
+	uint32_t next = (uint32_t)f->next;
+	int32_t ahead = (int32_t)(seen->count - next);
+
+	if (ahead < 0) {
+		count_behind(v, f, seen, bytes, at);
+		return;
+	}
+	gaps_tell(f, seen->count, at);
+	if (ahead > 0) {
+		gap_insert(f, f->gap_cnt,
+			   (struct netload_gap){next, seen->count - 1, at->look,
+						UINT64_C(1) << at->queue});
+		if (!seen->tcp)
+			v->gap_cnt += (uint32_t)ahead;
+	}
+	f->next += (uint32_t)ahead + (seen->tcp ? bytes : 1);
+}
+
 bool netload_verify_bytes(struct netload_verify *v, const struct virtio_net_hdr_mrg_rxbuf *header,
-			  const uint8_t *frame, uint32_t bytes, const struct frame_seen *seen)
+			  const uint8_t *frame, uint32_t bytes, const struct frame_seen *seen,
+			  const struct netload_place *at)
 {
 	const uint8_t *ip = frame + seen->l2_bytes, *l4 = ip + FRAME_IP_BYTES;
 	uint32_t ip_bytes = get16(ip + 2);
@@ -162,15 +266,16 @@ bool netload_verify_bytes(struct netload_verify *v, const struct virtio_net_hdr_
 	    !check_content(v, l4 + head, ip_bytes - FRAME_IP_BYTES - head, seen))
 		return false;
 	v->frame_cnt++;
-	netload_verify_count(v, seen, seen->tcp ? ip_bytes - FRAME_IP_BYTES - head : 0);
+	netload_verify_count(v, seen, seen->tcp ? ip_bytes - FRAME_IP_BYTES - head : 0, at);
 	return true;
 }
 
 bool netload_verify_frame(struct netload_verify *v, const struct net_queue *q,
-			  const struct net_frame *f, const struct frame_seen *seen)
+			  const struct net_frame *f, const struct frame_seen *seen,
+			  const struct netload_place *at)
 {
 	if (f->bytes > FRAME_BYTES_MAX + 4)
 		return wrong(v, seen, "%u bytes have come", f->bytes);
 	net_frame_copy(q, f, 0, v->frame, f->bytes);
-	return netload_verify_bytes(v, (const void *)f->data, v->frame, f->bytes, seen);
+	return netload_verify_bytes(v, (const void *)f->data, v->frame, f->bytes, seen, at);
 }
