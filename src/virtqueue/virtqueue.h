@@ -176,9 +176,9 @@ struct virtqueue_port {
 /*
  * virtqueue_notify_burst() of a port's queue: by frames, not chains (coalesce_port.h). A queue is
  * one or the other. While a call is held, and nothing else comes, the owner looks again when
- * virtqueue_held_until_ns() says.
+ * virtqueue_held_until_ns() says. True: one is held.
  */
-void virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port,
+bool virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port,
 			   uint64_t now_ns);
 /* When frames came last while calls may be held; only then it means something. */
 uint64_t virtqueue_port_burst_ns(const struct virtqueue *vq);
