@@ -24,6 +24,8 @@ case ${1:---} in
 	"$build"/tests/bench/bench_blk
 	echo "== bench_switch"
 	"$build"/tests/bench/bench_switch
+	echo "== bench_steering"
+	"$build"/tests/bench/bench_steering
 	echo "== instructions"
 	python3 tests/bench/instructions.py "$build"
 	echo "== peers"

@@ -10,9 +10,11 @@
  * 2. A step takes from the fullest queue: one bucket to the emptiest queue or, where no single one
  *    helps, one bucket for a smaller one of any queue. It is taken only if both queues end below
  *    what the fullest had. The sum of squares falls with each step, so steps end.
- * 3. Where steps end high above the floor, an assignment from nothing (largest bucket first, each
- *    to the emptiest queue, then the same steps) is made too, its queues named such that most load
- *    stays where it is, and taken if it is better by more than 1/64.
+ * 3. Where steps end high above the floor, an assignment from nothing is made too: of the largest
+ *    buckets, which decide how good it can be, by branch and bound within a budget, of the others
+ *    largest first, each to the emptiest queue; then the same steps. Its queues are named such that
+ *    most load stays where it is, and it is taken if it is within 1/32 of the floor or better by
+ *    more than 1/64.
  * 4. Less than a tenth of gain is no plan. What is not moved is then at most 1/0.9 of the plan's
  *    highest load; that is how 1/32 keeps within 15 % in all.
  */
@@ -29,6 +31,9 @@
 /* Loads are shifted right until they are below it, so that sums and tenfolds fit in 64 bits. */
 #define LOAD_LIMIT (1ull << 50)
 #define STEP_CNT_MAX 4096u
+#define DEAL_DEPTH 20u
+/* Queues looked at: a millisecond or two. */
+#define DEAL_BUDGET 250000u
 
 struct plan {
 	const uint64_t *load;
@@ -102,9 +107,14 @@ static void plan_init(struct plan *plan, const uint64_t *load, const uint16_t *t
 		plan->floor = largest >> plan->shift;
 }
 
+static uint64_t good_enough(const struct plan *plan)
+{
+	return plan->floor + plan->floor / 32;
+}
+
 static bool is_good_enough(const struct plan *plan)
 {
-	return plan->queue_load[fullest(plan)] <= plan->floor + plan->floor / 32;
+	return plan->queue_load[fullest(plan)] <= good_enough(plan);
 }
 
 /* The step if x leaves `from` for `to` and y, which may be NOTHING, comes back. */
@@ -181,24 +191,112 @@ static void search(struct plan *plan)
 	}
 }
 
-/* Largest first, each to the emptiest queue; of queues without names. */
-static NOINLINE void deal_out(struct plan *plan)
-{
+/* An assignment of queues without names: buckets in the order of their load, in two parts. */
+struct deal {
+	struct plan *plan;
+	unsigned depth;   /* so many largest buckets are tried on several queues */
+	unsigned budget;  /* placements that may still be made */
+	uint64_t highest; /* of the best assignment so far, which is in queue */
 	uint16_t sorted[STEERING_TABLE_MAX];
+	uint16_t queue[STEERING_TABLE_MAX];
+};
+
+static void deal_sort(struct deal *deal)
+{
+	const struct plan *plan = deal->plan;
 
 	for (unsigned i = 0; i < plan->bucket_cnt; i++) {
 		unsigned at = i;
 
-		for (; at && load_of(plan, sorted[at - 1]) < load_of(plan, i); at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = (uint16_t)i;
+		for (; at && load_of(plan, deal->sorted[at - 1]) < load_of(plan, i); at--)
+			deal->sorted[at] = deal->sorted[at - 1];
+		deal->sorted[at] = (uint16_t)i;
 	}
-	memset(plan->queue_load, 0, sizeof(plan->queue_load));
-	for (unsigned i = 0; i < plan->bucket_cnt; i++) {
+}
+
+/* The smaller buckets, each to the emptiest queue; the whole is kept if it is the best so far. */
+static NOINLINE void deal_rest(struct deal *deal)
+{
+	struct plan *plan = deal->plan;
+	uint64_t kept[STEERING_QUEUES_MAX], highest;
+
+	memcpy(kept, plan->queue_load, sizeof(kept));
+	for (unsigned at = deal->depth; at < plan->bucket_cnt; at++) {
 		unsigned to = emptiest(plan);
 
-		plan->queue[sorted[i]] = (uint16_t)to;
-		plan->queue_load[to] += load_of(plan, sorted[i]);
+		plan->queue[deal->sorted[at]] = (uint16_t)to;
+		plan->queue_load[to] += load_of(plan, deal->sorted[at]);
+	}
+	highest = plan->queue_load[fullest(plan)];
+	if (highest < deal->highest) {
+		deal->highest = highest;
+		memcpy(deal->queue, plan->queue, sizeof(deal->queue));
+	}
+	memcpy(plan->queue_load, kept, sizeof(kept));
+}
+
+/* The emptiest queue that is fuller than `above` (NULL: of all); queue_cnt if there is none. */
+static unsigned next_fuller(const struct plan *plan, const uint64_t *above)
+{
+	unsigned best = plan->queue_cnt;
+
+	for (unsigned q = 0; q < plan->queue_cnt; q++) {
+		if (above && plan->queue_load[q] <= *above)
+			continue;
+		if (best == plan->queue_cnt || plan->queue_load[q] < plan->queue_load[best])
+			best = q;
+	}
+	return best;
+}
+
+/*
+ * Tries the large bucket `at` on queues from the emptiest on, one of those that are equally full,
+ * and all after it; at most DEAL_DEPTH deep. The first assignment costs no more than a pass.
+ */
+static void deal_large(struct deal *deal, unsigned at)
+{
+	struct plan *plan = deal->plan;
+	const uint64_t *above = NULL;
+	uint64_t tried;
+
+	if (at == deal->depth) {
+		unsigned rest = plan->bucket_cnt - deal->depth;
+
+		deal_rest(deal);
+		deal->budget -= rest < deal->budget ? rest : deal->budget;
+		return;
+	}
+	while (deal->budget && deal->highest > good_enough(plan)) {
+		unsigned q = next_fuller(plan, above), bucket = deal->sorted[at];
+
+		if (q == plan->queue_cnt ||
+		    plan->queue_load[q] + load_of(plan, bucket) >= deal->highest)
+			return;
+		tried = plan->queue_load[q];
+		above = &tried;
+		deal->budget--;
+		plan->queue[bucket] = (uint16_t)q;
+		plan->queue_load[q] += load_of(plan, bucket);
+		deal_large(deal, at + 1);
+		plan->queue_load[q] = tried;
+	}
+}
+
+static NOINLINE void deal_out(struct plan *plan)
+{
+	struct deal deal = {
+		.plan = plan,
+		.depth = plan->bucket_cnt < DEAL_DEPTH ? plan->bucket_cnt : DEAL_DEPTH,
+		.budget = DEAL_BUDGET / plan->queue_cnt,
+		.highest = UINT64_MAX,
+	};
+
+	deal_sort(&deal);
+	memset(plan->queue_load, 0, sizeof(plan->queue_load));
+	deal_large(&deal, 0);
+	for (unsigned i = 0; i < plan->bucket_cnt; i++) {
+		plan->queue[i] = deal.queue[i];
+		plan->queue_load[deal.queue[i]] += load_of(plan, i);
 	}
 }
 
@@ -221,7 +319,7 @@ static unsigned find_name(const struct plan *plan, unsigned group, uint64_t take
 static NOINLINE void name_queues(struct plan *plan)
 {
 	uint64_t loads[STEERING_QUEUES_MAX], taken = 0;
-	uint16_t names[STEERING_QUEUES_MAX];
+	uint16_t names[STEERING_QUEUES_MAX] = {0};
 
 	memcpy(loads, plan->queue_load, sizeof(loads));
 	for (unsigned group = 0; group < plan->queue_cnt; group++) {
@@ -252,7 +350,7 @@ static NOINLINE void try_afresh(struct plan *plan)
 		afresh.order[afresh.order_cnt++] = (uint16_t)i;
 	}
 	search(&afresh);
-	if (afresh.queue_load[fullest(&afresh)] < highest - highest / 64)
+	if (is_good_enough(&afresh) || afresh.queue_load[fullest(&afresh)] < highest - highest / 64)
 		*plan = afresh;
 }
 

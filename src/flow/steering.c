@@ -102,48 +102,64 @@ void steering_free(struct steering *steering)
 	free(steering);
 }
 
+static ALWAYS_INLINE void choose(const struct steering *steering, const uint8_t *head,
+				 unsigned head_bytes, const struct dissection *d,
+				 struct steering_choice *choice)
+{
+	const struct steering_options *options = &steering->options;
+	struct flow_hash flow = {0};
+
+	*choice = (struct steering_choice){.bucket = STEERING_NO_BUCKET};
+	if (options->types) {
+		flow = toeplitz_frame(&steering->toeplitz, options->types, head, head_bytes, d);
+		choice->flow = flow;
+	}
+	if (options->kind != STEERING_TABLE) {
+		choice->spread = dissect_flow_hash(head, head_bytes, d);
+	} else if (flow.report) {
+		choice->bucket = (uint16_t)(flow.hash & (options->table_cnt - 1));
+		choice->queue = options->table[choice->bucket];
+	} else {
+		choice->queue = options->unclassified;
+	}
+}
+
+/* What carries no IP stays with its tunnel, whose source port is made of what is inside. */
+static NOINLINE void choose_inner(const struct steering *steering, const uint8_t *head,
+				  unsigned head_bytes, const struct dissection *d,
+				  struct steering_choice *choice)
+{
+	struct dissection inner;
+	unsigned at = dissect_inner(head, head_bytes, d, &inner);
+
+	if (at && inner.l3 != DISSECT_L3_OTHER)
+		choose(steering, head + at, head_bytes - at, &inner, choice);
+	else
+		choose(steering, head, head_bytes, d, choice);
+}
+
 void steering_choose(const struct steering *steering, const uint8_t *head, unsigned head_bytes,
 		     const struct dissection *d, struct steering_choice *choice)
 {
-	const struct steering_options *options = &steering->options;
-	struct dissection inner;
-	unsigned at;
-
-	/* What carries no IP stays with its tunnel, whose source port is made of what is inside. */
-	if (options->inner) {
-		at = dissect_inner(head, head_bytes, d, &inner);
-		if (at && inner.l3 != DISSECT_L3_OTHER) {
-			head += at;
-			head_bytes -= at;
-			d = &inner;
-		}
-	}
-	*choice = (struct steering_choice){.bucket = STEERING_NO_BUCKET};
-	if (options->types)
-		choice->flow =
-			toeplitz_frame(&steering->toeplitz, options->types, head, head_bytes, d);
-	if (options->kind != STEERING_TABLE) {
-		choice->spread = dissect_flow_hash(head, head_bytes, d);
-		return;
-	}
-	if (!choice->flow.report) {
-		choice->queue = options->unclassified;
-		return;
-	}
-	choice->bucket = (uint16_t)(choice->flow.hash & (options->table_cnt - 1));
-	choice->queue = options->table[choice->bucket];
+	if (unlikely(steering->options.inner))
+		choose_inner(steering, head, head_bytes, d, choice);
+	else
+		choose(steering, head, head_bytes, d, choice);
 }
 
 unsigned steering_spread(uint32_t hash, uint64_t usable)
 {
-	unsigned cnt = (unsigned)__builtin_popcountll(usable);
-	/* By the high bits; the low ones choose a set of the flow table. */
-	unsigned nth = (unsigned)((uint64_t)hash * cnt >> 32);
+	unsigned cnt, nth;
 
-	CHECK(cnt > 0);
-	/* Queues 0 to cnt - 1, as nearly always. */
-	if (likely((usable & (usable + 1)) == 0))
-		return nth;
+	CHECK(usable != 0);
+	/* By the high bits of the hash; the low ones choose a set of the flow table. */
+	if (likely((usable & (usable + 1)) == 0)) {
+		/* Queues 0 to cnt - 1, as nearly always. */
+		cnt = 64 - (unsigned)__builtin_clzll(usable);
+		return (unsigned)((uint64_t)hash * cnt >> 32);
+	}
+	cnt = (unsigned)__builtin_popcountll(usable);
+	nth = (unsigned)((uint64_t)hash * cnt >> 32);
 	while (nth--)
 		usable &= usable - 1;
 	return (unsigned)__builtin_ctzll(usable);

@@ -262,6 +262,7 @@ void netport_close(struct netport *port, void (*closed)(void *arg), void *arg)
 	CHECK(!port->capture_join && !port->capture_rings);
 	port->closed = closed;
 	port->closed_arg = arg;
+	/* Behind a change of steering that is under way: workers take rounds in their order. */
 	fabric_round_start(port->leave_round, netport_leave_on_worker, netport_left, port);
 }
 

@@ -63,22 +63,48 @@ static uint64_t static_budget(const struct coalesce_port_state *state, uint64_t 
 	return room > state->refill_cnt ? room - state->refill_cnt : 0;
 }
 
-static uint64_t adaptive_budget(const struct coalesce_port_state *state, uint64_t posted,
-				uint64_t now_ns)
+/* The least that was left lately; also of a clock that went back. */
+static void watch_low(struct coalesce_port_state *state, const struct coalesce_port_input *input)
+{
+	const uint64_t elapsed_ns = input->now_ns - state->window_ns;
+
+	if (elapsed_ns >= COALESCE_LOW_NS) {
+		state->window_ns = input->now_ns;
+		state->free_low[1] = elapsed_ns < 2 * COALESCE_LOW_NS ? state->free_low[0]
+								      : UINT64_MAX;
+		state->free_low[0] = UINT64_MAX;
+	}
+	if (input->free_cnt < state->free_low[0])
+		state->free_low[0] = input->free_cnt;
+}
+
+static uint64_t less_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t without(uint64_t cnt, uint64_t reserve)
+{
+	return cnt > reserve ? cnt - reserve : 0;
+}
+
+/*
+ * What is held puts off the guest's work by that much, until it is idle again. So it must also fit
+ * beside the most work that it had lately.
+ */
+static uint64_t adaptive_budget(const struct coalesce_port_state *state, uint64_t posted)
 {
 	const uint64_t by_rate =
 		state->rate * (state->refill_ns / NS_PER_US) / (NS_PER_S / NS_PER_US);
-	uint64_t room = posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM;
+	const uint64_t low = less_of(state->free_low[0], state->free_low[1]);
 	uint64_t coming = state->refill_cnt > by_rate ? state->refill_cnt : by_rate;
+	uint64_t room;
 
-	/* A clock that went back makes it longer, by no more than it should be. */
-	if (state->scarce_ns - now_ns <= COALESCE_SCARCE_NS)
-		return 0;
 	if (!state->refill_known || coming < COALESCE_RESERVE_CNT)
 		coming = COALESCE_RESERVE_CNT;
-	room = room > coming ? room - coming : 0;
-	posted = posted > COALESCE_RESERVE_CNT ? posted - COALESCE_RESERVE_CNT : 0;
-	return room < posted / 4 ? room : posted / 4;
+	room = without(posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM, coming);
+	room = less_of(room, without(posted, COALESCE_RESERVE_CNT) / 4);
+	return less_of(room, without(low, COALESCE_RESERVE_CNT));
 }
 
 static void begin_budget(const struct coalesce_config *config, struct coalesce_port_state *state,
@@ -87,16 +113,13 @@ static void begin_budget(const struct coalesce_config *config, struct coalesce_p
 	const uint64_t posted = (uint64_t)input->free_cnt + input->used_cnt;
 
 	if (!input->receive) {
-		state->budget_cnt = input->size / 2;
+		state->budget_cnt = input->size / COALESCE_TX_SHARE;
 		return;
 	}
 	watch_refill(state, input);
-	note_peak(&state->free_peak, input->free_cnt);
-	if (input->free_cnt < state->free_peak / COALESCE_SCARCE_SHARE)
-		state->scarce_ns = input->now_ns + COALESCE_SCARCE_NS;
-	state->budget_cnt = config->mode == COALESCE_ADAPTIVE
-				    ? adaptive_budget(state, posted, input->now_ns)
-				    : static_budget(state, posted);
+	watch_low(state, input);
+	state->budget_cnt = config->mode == COALESCE_ADAPTIVE ? adaptive_budget(state, posted)
+							      : static_budget(state, posted);
 }
 
 /* ---- experience ---- */

@@ -27,10 +27,13 @@
  * 7. Buffers (Dong et al., HPCA 2010, and facts of our own): what is held plus what comes until the
  *    driver has posted new ones must fit into those that are there, by COALESCE_REDUNDANCY. What
  *    comes is measured, from calls that the driver wanted to the posting that followed, as a peak
- *    that decays; while it is not known, a quarter is used. The budget is set when a hold begins,
- * by one count of the posted buffers. Static mode has this bound, too.
+ *    that decays; while it is not known, a quarter is used. Static mode has this bound, too. In
+ *    adaptive mode what is held must also fit beside the most work that the driver had lately: near
+ *    saturation its backlog is larger by what it has not read in time until it is idle again. The
+ *    budget is set when a hold begins, by one count of the posted buffers.
  * 8. Transmit completions: as receive without 3, 6's answers and 7; a hold ends when half of the
- *    ring waits in it, and after COALESCE_TX_USECS: the driver needs its ring.
+ *    ring waits in it (a frame may be two entries), and after COALESCE_TX_USECS: the driver needs
+ *    its ring.
  */
 #ifndef PARIO_VIRTQUEUE_COALESCE_PORT_H
 #define PARIO_VIRTQUEUE_COALESCE_PORT_H
@@ -44,6 +47,7 @@
 #define COALESCE_REDUNDANCY_NUM 6
 #define COALESCE_REDUNDANCY_DEN 5
 #define COALESCE_TX_USECS 100u
+#define COALESCE_TX_SHARE 4u
 
 /* Rates are measured over so long, and so many bursts. */
 #define COALESCE_PORT_EPOCH_NS 2000000u
@@ -53,15 +57,12 @@
 #define COALESCE_SAMPLE_NS 10000000u
 #define COALESCE_SAMPLE_BURSTS 64u
 
-/*
- * Peaks lose a 128th each time that they are measured. When fewer buffers than a quarter of the
- * most are left, nothing is held for a while: the driver does not keep up, or posts late.
- */
+/* Peaks lose a 128th each time that they are measured. */
 #define COALESCE_PEAK_DECAY 128u
 /* Adaptive: buffers that are left for what comes at once, two bursts of the switch. */
 #define COALESCE_RESERVE_CNT 64u
-#define COALESCE_SCARCE_SHARE 4u
-#define COALESCE_SCARCE_NS 100000000u
+/* How few buffers there were is known of this long, and up to twice that. */
+#define COALESCE_LOW_NS 500000000u
 
 /* A hold that ends quiet was harmful if frames came so much slower than without: 7/8. */
 #define COALESCE_HARM_NUM 7u
@@ -124,12 +125,12 @@ struct coalesce_port_state {
 	uint64_t used_seen;  /* of those for which no call was made, known */
 	uint64_t call_used;  /* used_total at the last call that was wanted */
 	uint64_t call_ns;
-	uint64_t posted_cnt; /* that the driver had posted, ever, when it was counted last */
-	uint64_t refill_cnt; /* peak: entries used between a call and new buffers */
-	uint64_t refill_ns;  /* peak: time */
-	uint64_t free_peak;  /* peak: posted and not used */
-	uint64_t scarce_ns;  /* until then nothing is held: there were few */
-	bool call_open;      /* nothing was posted since that call */
+	uint64_t posted_cnt;  /* that the driver had posted, ever, when it was counted last */
+	uint64_t refill_cnt;  /* peak: entries used between a call and new buffers */
+	uint64_t refill_ns;   /* peak: time */
+	uint64_t free_low[2]; /* least that were posted and not used: in this window, the last */
+	uint64_t window_ns;   /* when that began */
+	bool call_open;       /* nothing was posted since that call */
 	bool refill_known;
 
 	/* the search's sample */

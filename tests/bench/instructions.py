@@ -7,7 +7,8 @@ so a change of one per cent is seen. They are no times: what a cache miss costs 
 Rings: virtqueue_fetch() and virtqueue_complete(), with all that they call. Path: one poll of a
 block device's queue with `null` storage: fetch, judge, submit, reap, complete, notify, latency.
 Polls that find nothing are not in it: bench_blk.c says how. Switch: netport_send() and all that it
-calls, the receiver's return of the frame included; its requests are frames. Net: one poll of a transmit
+calls, the receiver's return of the frame included; its requests are frames. Steering: steering_choose(), and the
+look-up of a learnt flow where there is one. Net: one poll of a transmit
 queue, with all that follows up to the receiver's call.
 """
 import argparse
@@ -29,6 +30,8 @@ PARTS = {
               "fetch and complete, chains of three descriptors"),
     "path": ("bench_blk", ["bench_blk_poll"], "the whole block path, 4 KiB reads from null"),
     "switch": ("bench_switch", ["bench_switch_send"], "a switch, from port to port on one worker"),
+    "steering": ("bench_steering", ["bench_steering_choose"],
+                 "the queue of a frame that is dissected"),
     "net": ("bench_net", ["bench_net_poll"], "60 B frames, from one guest's ring to another's"),
 }
 

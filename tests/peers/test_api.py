@@ -615,11 +615,30 @@ class Ports(Case):
                               queue["coalesce"]["now"]["usecs"]), (8, 200))
         wait_until(lambda: self.port("vm2")["steering"]["table"] == "1", "the table is another")
 
-        def frames():
-            return self.port("vm2")["queues"][2]["interrupts"]["carried"]
+        def carried():
+            queues = self.port("vm2")["queues"]
+            return [queues[i]["interrupts"]["carried"] for i in (0, 2)]
 
-        seen = frames()
-        wait_until(lambda: frames() > seen + 100, "frames go on, on the pair of the table")
+        def of_pair_0():
+            """What comes on it while a hundred frames come on the other."""
+            before = carried()
+            wait_until(lambda: carried()[1] > before[1] + 100, "frames come on pair 1")
+            return carried()[0] - before[0]
+
+        wait_until(lambda: of_pair_0() == 0, "frames go on, on the pair of the table")
+        wait_until(lambda: self.port("vm2")["steering"]["queues"][0]["load"] > 100,
+                   "its load is seen")
+        self.assertEqual(self.port("vm2")["steering"]["queues"][0]["pair"], 1)
+        # By load: an even table again, of which both pairs carry something.
+        self.run_pario("set", "vm2", "steering.table=", "steering.mode=rebalance",
+                       "steering.interval-ms=20")
+        wait_until(lambda: of_pair_0() > 0, "both pairs carry frames")
+        wait_until(lambda: all(one["load"] for one in self.port("vm2")["steering"]["queues"]),
+                   "the load of both is seen")
+        # Flows of the other side come back on the pair that they are sent from.
+        self.assertEqual(self.port("vm1")["steering"]["mode"], "learn")
+        wait_until(lambda: self.port("vm1")["steering"]["flows_learnt"] > 0, "flows are learnt")
+        self.assertGreater(self.port("vm1")["steering"]["flows"], 0)
         self.assertIsNone(process.poll(), "the front end has ended")
 
 

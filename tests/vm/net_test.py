@@ -9,6 +9,7 @@ any two can talk. Not a measurement: it is asked that traffic comes through whol
 import json
 import time
 
+import net_learn
 from rig import accel, image, machine, netback, session, shell, talk
 from rig.errors import RigError
 
@@ -206,7 +207,7 @@ def uplink(lab, host):
     host.stop()
 
 
-def steps(lab, server, host):
+def steps(lab, server, host, traffic):
     a0, b0 = lab.cards["a0"], lab.cards["b0"]
     b0.serve()
     lab.step("ping", talk.must_ping, a0, b0)
@@ -226,6 +227,8 @@ def steps(lab, server, host):
     lab.step("mac-lock", spoof, lab, server)
     lab.step("VLANs", vlans, lab)
     lab.step("uplink", uplink, lab, host)
+    lab.step("requests and responses", net_learn.request_response, a0, host, traffic)
+    net_learn.Learn(a0, host, server, traffic).run(lab)
 
 
 def judge(lab):
@@ -237,7 +240,7 @@ def judge(lab):
     return faults
 
 
-def run_pair(lab, server, host):
+def run_pair(lab, server, host, traffic):
     kind, why = accel.choose()
     guests = {}
     for name in ("a", "b"):
@@ -245,14 +248,15 @@ def run_pair(lab, server, host):
         place.mkdir()
         guests[name] = machine.Qemu(place, [], {"scenario": "shell"}, cpus=2, accel=kind,
                                     nics=[nic for guest, nic, _address in lab.plan
-                                          if guest == name])
+                                          if guest == name],
+                                    programs=[traffic] if traffic else [])
     print(f"{guests['a'].kernel().name}, {why}; {server.name}")
     server.start()
     with shell.Shell(guests["a"], "a") as one, shell.Shell(guests["b"], "b") as two:
         started = time.monotonic()
         lab.boot({"a": one, "b": two})
         print(f"  ok boot: {time.monotonic() - started:.1f} s")
-        steps(lab, server, host)
+        steps(lab, server, host, traffic)
         faults = judge(lab)
         faults += one.end() + two.end()
     return faults + server.stop()
@@ -264,7 +268,7 @@ def test(options, work):
         lab.nic("a", "a0", queue_pairs=2)
         lab.nic("b", "b0", queue_pairs=2)
         with netback.Testpmd(lab.nics, work) as server:
-            return run_pair(lab, server, None)
+            return run_pair(lab, server, None, None)
     lab = plan(work)
     with netback.Namespace("pario-net") as namespace:
         namespace.ip("link add br0 type bridge")
@@ -277,7 +281,7 @@ def test(options, work):
             server.on_start = lambda: [namespace.ip("link set tap0 master br0"),
                                        namespace.ip("link set tap0 up")]
             try:
-                return run_pair(lab, server, host)
+                return run_pair(lab, server, host, options.traffic)
             finally:
                 host.stop()
 

@@ -24,9 +24,10 @@ struct frames_head {
 
 /*
  * Ethernet and then the layers named, apart by blanks: vlan qinq oldq arp ip4 ip4opt (12 bytes of
- * options) ip6 hbh rt (no segments left) rt0 (type 0, one left) rt2 (home address at 8) srh
- * (type 4, one left) dst dst24 home (destination options, home address at 8) frag ah tcp tcpopt (12 bytes of options) udp icmp. Lengths are right for payload_bytes behind
- * them, checksums are 0, L4 ports are 1000 and 2000.
+ * options) ip6 hbh rt (no segments left) rt0 (type 0, one left) rt2 (home address at 8) srh (type
+ * 4, one left) dst dst24 home (destination options, home address at 8) frag ah tcp tcpopt (12 bytes
+ * of options) udp icmp. Lengths are right for payload_bytes behind them, checksums are 0, L4 ports
+ * are 1000 and 2000.
  */
 void frames_build(struct frames_head *f, const char *layers, unsigned payload_bytes);
 

@@ -100,16 +100,16 @@ static void test_best_of_all(void **state)
 	uint64_t seed = 41;
 
 	(void)state;
-	for (unsigned round = 0; round < 20000; round++) {
-		unsigned bucket_cnt = 2 + (unsigned)(random64(&seed) % 9);
-		unsigned queue_cnt = 2 + (unsigned)(random64(&seed) % 3);
-		uint64_t range = 1ull << random64(&seed) % 12, best = UINT64_MAX, sum[4] = {0};
+	for (unsigned round = 0; round < 60000; round++) {
+		unsigned bucket_cnt = 2 + (unsigned)(random64(&seed) % 10);
+		unsigned queue_cnt = 2 + (unsigned)(random64(&seed) % 4);
+		uint64_t range = 1 + random64(&seed) % 100, best = UINT64_MAX, sum[5] = {0};
 		uint64_t load[16];
 		uint16_t table[16];
 		long double got;
 
 		for (unsigned i = 0; i < bucket_cnt; i++) {
-			load[i] = random64(&seed) % range + range / 4;
+			load[i] = random64(&seed) % range + range / (1 + round % 4);
 			table[i] = (uint16_t)(random64(&seed) % queue_cnt);
 		}
 		try_all(load, 0, bucket_cnt, queue_cnt, 0, sum, &best);
@@ -245,6 +245,8 @@ static void test_exchange(void **state)
 	uint16_t table[] = {0, 0, 0, 1, 1};
 
 	(void)state;
+	/* Half an exchange would be worse than none. */
+	assert_int_equal(apply(load, table, 5, 2, 1), 0);
 	assert_int_equal(apply(load, table, 5, 2, MOVES_MAX), 2);
 	assert_true(highest(load, table, 5, 2) == 60);
 }
@@ -263,6 +265,17 @@ static void test_few_moves(void **state)
 	load[0] = 17000;
 	assert_in_range(apply(load, table, 128, 4, MOVES_MAX), 1, 13);
 	assert_true(highest(load, table, 128, 4) <= 37000);
+}
+
+/* An assignment from nothing: which queue has which part does not matter, so most stays. */
+static void test_few_moves_afresh(void **state)
+{
+	const uint64_t load[] = {9, 3, 5, 7, 6, 7, 4, 7};
+	uint16_t table[] = {0, 1, 1, 0, 0, 0, 1, 1};
+
+	(void)state;
+	assert_in_range(apply(load, table, 8, 2, MOVES_MAX), 1, 2);
+	assert_true(highest(load, table, 8, 2) == 24);
 }
 
 static void test_moves_max(void **state)
@@ -352,11 +365,12 @@ static void test_deterministic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_best_of_all),   cmocka_unit_test(test_elephant),
-		cmocka_unit_test(test_next_interval), cmocka_unit_test(test_hysteresis),
-		cmocka_unit_test(test_exchange),      cmocka_unit_test(test_few_moves),
-		cmocka_unit_test(test_moves_max),     cmocka_unit_test(test_nothing_to_do),
-		cmocka_unit_test(test_largest_loads), cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_best_of_all),      cmocka_unit_test(test_elephant),
+		cmocka_unit_test(test_next_interval),    cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_exchange),         cmocka_unit_test(test_few_moves),
+		cmocka_unit_test(test_few_moves_afresh), cmocka_unit_test(test_moves_max),
+		cmocka_unit_test(test_nothing_to_do),    cmocka_unit_test(test_largest_loads),
+		cmocka_unit_test(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

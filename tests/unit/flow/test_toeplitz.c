@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "flow/toeplitz.h"
@@ -59,9 +60,9 @@ static const struct vector vectors[] = {
 static void vector_frame(struct frames_head *f, const struct vector *v, const char *l4)
 {
 	bool ipv6 = strchr(v->source, ':') != NULL;
-	char layers[32] = "";
+	char layers[32];
 
-	strcat(strcat(layers, ipv6 ? "vlan ip6 " : "ip4 "), l4);
+	snprintf(layers, sizeof(layers), "%s %s", ipv6 ? "vlan ip6" : "ip4", l4);
 	frames_build(f, layers, 0);
 	assert_int_equal(inet_pton(ipv6 ? AF_INET6 : AF_INET, v->source,
 				   f->bytes + f->l3 + (ipv6 ? 8 : 12)),

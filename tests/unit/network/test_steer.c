@@ -339,6 +339,42 @@ static void test_port_goes(void **state)
 	rig_free(rig);
 }
 
+struct heard {
+	struct join join; /* first */
+	bool done;
+};
+
+static void heard_all(struct join *join)
+{
+	((struct heard *)(void *)join)->done = true;
+}
+
+/* A port goes while workers are still to take its steering: that is heard before it has gone. */
+static void test_port_goes_while_it_changes(void **state)
+{
+	const struct steering_options options = {.kind = STEERING_LEARN};
+	struct heard heard = {0};
+	struct steering *steering;
+
+	(void)state;
+	begin(2, POLL_MODE_ADAPTIVE);
+	for (unsigned i = 0; i < STEER_RIG_QUEUES; i++) {
+		if (guest.queues[i].open)
+			steer_queue_close(&guest, i, false);
+	}
+	assert_int_equal(steering_new(&options, STEER_RIG_QUEUES, &steering, NULL), 0);
+	join_open(&heard.join, heard_all);
+	netport_set_steering(guest.port.port, steering, &heard.join);
+	join_done(&heard.join, 0);
+	assert_false(heard.done);
+	steer_port_close(&guest);
+	assert_true(heard.done);
+	assert_int_equal(heard.join.status, 0);
+	rig_sender_fini(&sender.sender);
+	rig_port_close(&peer);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_many_buckets),
 		cmocka_unit_test(test_port_goes),
+		cmocka_unit_test(test_port_goes_while_it_changes),
 	};
 
 	return cmocka_run_group_tests_name("steer", tests, NULL, NULL);

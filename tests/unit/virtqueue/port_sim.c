@@ -18,7 +18,7 @@ struct sim {
 	const struct sim_options *options;
 	struct sim_result *result;
 	uint64_t now_ns, end_ns, from_ns;
-	uint32_t random;
+	uint32_t random, guest_random; /* what comes is the same whatever the guest does */
 	struct coalesce_port_state *state;
 
 	/* what comes */
@@ -43,10 +43,10 @@ struct sim {
 	uint64_t latency_cnt, latency_sum;
 };
 
-static double chance(struct sim *sim)
+static double chance(uint32_t *random)
 {
-	sim->random = sim->random * 1664525u + 1013904223u;
-	return ((sim->random >> 8) + 0.5) / (1 << 24);
+	*random = *random * 1664525u + 1013904223u;
+	return ((*random >> 8) + 0.5) / (1 << 24);
 }
 
 static bool counts(const struct sim *sim)
@@ -74,14 +74,14 @@ static uint64_t next_gap(struct sim *sim)
 
 	switch (sim->options->arrivals) {
 	case SIM_POISSON:
-		return (uint64_t)(-log(chance(sim)) * mean_ns) + 1;
+		return (uint64_t)(-log(chance(&sim->random)) * mean_ns) + 1;
 	case SIM_BURSTY:
 		if (sim->train_left > 0) {
 			sim->train_left--;
 			return mean_ns < 1000 ? (uint64_t)mean_ns : 1000;
 		}
-		sim->train_left = (uint32_t)(chance(sim) * 40);
-		return (uint64_t)(mean_ns * (sim->train_left + 1) * 2 * chance(sim)) + 1;
+		sim->train_left = (uint32_t)(chance(&sim->random) * 40);
+		return (uint64_t)(mean_ns * (sim->train_left + 1) * 2 * chance(&sim->random)) + 1;
 	case SIM_BATCHES:
 		return (uint64_t)(mean_ns * sim->options->batch);
 	default:
@@ -105,7 +105,7 @@ static void call_guest(struct sim *sim)
 	sim->awake = true;
 	sim->guest_ns = sim->now_ns + o->wake_ns;
 	if (o->wake_more_ns)
-		sim->guest_ns += (uint64_t)(chance(sim) * (double)o->wake_more_ns);
+		sim->guest_ns += (uint64_t)(chance(&sim->guest_random) * (double)o->wake_more_ns);
 }
 
 static void note_hold(struct sim *sim)
@@ -300,6 +300,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
 	sim.result = result;
 	sim.state = &result->state;
 	sim.random = options->seed * 2654435761u + 1;
+	sim.guest_random = sim.random + 1;
 	sim.now_ns = SIM_START_NS;
 	sim.from_ns = SIM_START_NS + options->from_ns;
 	sim.end_ns = SIM_START_NS + options->run_ns;
