@@ -281,13 +281,12 @@ enum coalesce_verdict coalesce_decide_port(const struct coalesce_config *config,
 					   struct coalesce_port_state *state,
 					   const struct coalesce_port_input *input)
 {
-	const bool asked = coalesce_port_asks(config, state, input->now_ns) & COALESCE_ASKS_FREE;
 	enum coalesce_verdict verdict;
 
 	state->now_ns = input->now_ns;
 	if (input->new_cnt > 0)
 		count_new(config, state, input);
-	if (asked)
+	if (input->asks & COALESCE_ASKS_FREE)
 		begin_budget(config, state, input);
 	verdict = config->mode == COALESCE_ADAPTIVE ? decide_adaptive(config, state, input)
 						    : decide_static(config, state, input);

@@ -151,15 +151,16 @@ struct coalesce_port_input {
 	uint64_t new_bytes; /* of these */
 	uint32_t used_cnt;  /* entries of the ring that no call was made for */
 	uint32_t size;      /* of the ring, in entries */
-	uint32_t free_cnt;  /* receive: posted and not used; see coalesce_port_asks() */
-	uint64_t sent_cnt;  /* receive: frames that the guest has sent, ever; the same */
+	unsigned asks;      /* what coalesce_port_asks() said, and the next are then */
+	uint32_t free_cnt;  /* receive: posted and not used */
+	uint64_t sent_cnt;  /* receive: frames that the guest has sent, ever */
 	bool sent_known;
 	bool receive;
 };
 
 enum coalesce_port_asks {
 	COALESCE_ASKS_FREE = 1, /* free_cnt is read */
-	COALESCE_ASKS_SENT = 2, /* sent_cnt is read */
+	COALESCE_ASKS_SENT = 2, /* sent_cnt is read: an epoch may end, and the target change */
 };
 
 /* What the next decision at now_ns with new frames reads that has to be looked for. */

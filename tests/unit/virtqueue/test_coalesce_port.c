@@ -48,6 +48,7 @@ static enum coalesce_verdict at(struct port *port, uint64_t now_ns, unsigned cnt
 	port->input.new_cnt = cnt;
 	port->input.new_bytes = cnt * 60;
 	port->input.used_cnt += cnt;
+	port->input.asks = coalesce_port_asks(&port->config, &port->state, now_ns);
 	verdict = coalesce_decide_port(&port->config, &port->state, &port->input);
 	if (verdict != COALESCE_HOLD) {
 		port->input.used_cnt = 0;
