@@ -141,7 +141,7 @@ class Works(Fixture):
             self.assertLess(row["returned"], row["received"])
 
     def test_order_is_judged_across_queues(self):
-        """Flows that go to and fro between queues are in order; a frame that is kept back is not."""
+        """Flows that change queues all the time are in order; a frame that is kept back is not."""
         for ring in ("split", "packed"):
             for rate in ("2000", "max"):
                 with self.subTest(ring=ring, rate=rate):
