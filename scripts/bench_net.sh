@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# pario's ports beside testpmd, Open vSwitch with DPDK and memcpy(), in turns, as ratios. Nothing is
+# pario's ports beside testpmd, Open vSwitch with DPDK and memcpy(), in turns, as ratios; coalescing
+# off, static and adaptive (--cases coalesce); order while queues move (--cases order). No figure is
 # asserted. Huge pages that DPDK needs are reserved and given back.
-# usage: scripts/bench_net.sh [BUILD] [--cases LIST] [--pairs N] [--seconds S] [--sizes LIST] [--rings LIST] [--options="..."]
+# usage: scripts/bench_net.sh [BUILD] [--cases LIST] [--pairs N] [--seconds S] [--sizes LIST] [--rings LIST] [--options="..."] [--buffers LIST] [--shares LIST] [--csv FILE]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build

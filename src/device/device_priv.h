@@ -401,24 +401,28 @@ static inline void device_queue_notify(struct device_queue *queue, unsigned give
 		virtqueue_notify_burst(queue->vq, now_ns);
 }
 
-/* The same of a port's queue. */
-static inline void device_queue_notify_port(struct device_queue *queue, unsigned given_back,
+/*
+ * The same of a port's queue. True: a call is held, and somebody has to look at it when it is due
+ * (device_queue_stay_polled()).
+ */
+static inline bool device_queue_notify_port(struct device_queue *queue, unsigned given_back,
 					    const struct virtqueue_port *port, uint64_t now_ns)
 {
-	if (device_queue_drains(queue))
+	if (device_queue_drains(queue)) {
 		virtqueue_notify(queue->vq);
-	else if (given_back || virtqueue_held_until_ns(queue->vq))
-		virtqueue_notify_port(queue->vq, port, now_ns);
+		return false;
+	}
+	return (given_back || virtqueue_held_until_ns(queue->vq)) &&
+	       virtqueue_notify_port(queue->vq, port, now_ns);
 }
 
 /*
- * A port's queue, at the end of a poll: with a call that is held it is polled until that is due, so
- * that the deadline costs no timer, as long as frames come as often as polling waits for any.
+ * With a call that is held a port's queue is polled until that is due, so that the deadline costs no
+ * timer, as long as frames come as often as polling waits for any. Then prepare_sleep lets it go.
  */
 static inline void device_queue_stay_polled(struct device_queue *queue, uint64_t now_ns)
 {
-	if (unlikely(virtqueue_held_until_ns(queue->vq)) &&
-	    queue->poller.mode == POLL_MODE_ADAPTIVE &&
+	if (queue->poller.mode == POLL_MODE_ADAPTIVE &&
 	    now_ns - virtqueue_port_burst_ns(queue->vq) < queue->poller.poll_max_ns)
 		worker_poller_wake(&queue->poller);
 }

@@ -113,7 +113,7 @@ static void begin_budget(const struct coalesce_config *config, struct coalesce_p
 	const uint64_t posted = (uint64_t)input->free_cnt + input->used_cnt;
 
 	if (!input->receive) {
-		state->budget_cnt = input->size / 2;
+		state->budget_cnt = input->size / COALESCE_TX_SHARE;
 		return;
 	}
 	watch_refill(state, input);

@@ -27,10 +27,13 @@
  * 7. Buffers (Dong et al., HPCA 2010, and facts of our own): what is held plus what comes until the
  *    driver has posted new ones must fit into those that are there, by COALESCE_REDUNDANCY. What
  *    comes is measured, from calls that the driver wanted to the posting that followed, as a peak
- *    that decays; while it is not known, a quarter is used. The budget is set when a hold begins,
- * by one count of the posted buffers. Static mode has this bound, too.
+ *    that decays; while it is not known, a quarter is used. Static mode has this bound, too. In
+ *    adaptive mode what is held must also fit beside the most work that the driver had lately: near
+ *    saturation its backlog is larger by what it has not read in time until it is idle again. The
+ *    budget is set when a hold begins, by one count of the posted buffers.
  * 8. Transmit completions: as receive without 3, 6's answers and 7; a hold ends when half of the
- *    ring waits in it, and after COALESCE_TX_USECS: the driver needs its ring.
+ *    ring waits in it (a frame may be two entries), and after COALESCE_TX_USECS: the driver needs
+ *    its ring.
  */
 #ifndef PARIO_VIRTQUEUE_COALESCE_PORT_H
 #define PARIO_VIRTQUEUE_COALESCE_PORT_H
@@ -44,6 +47,7 @@
 #define COALESCE_REDUNDANCY_NUM 6
 #define COALESCE_REDUNDANCY_DEN 5
 #define COALESCE_TX_USECS 100u
+#define COALESCE_TX_SHARE 4u
 
 /* Rates are measured over so long, and so many bursts. */
 #define COALESCE_PORT_EPOCH_NS 2000000u

@@ -66,7 +66,8 @@ void virtqueue_notify(struct virtqueue *vq)
 	vq->unsignalled_cnt = 0;
 	vq->call_owed = false;
 	coalesce_called(&vq->coalesce);
-	coalesce_port_called(&vq->port, wanted);
+	if (vq->port.held_cnt)
+		coalesce_port_called(&vq->port, wanted);
 	vq->decided_cnt = vq->stats.completed;
 	if (!wanted) {
 		stat_inc(&vq->stats.calls_suppressed);
@@ -181,8 +182,8 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 	/* Chains that were no good bring no frame, and want a call like one. */
 	if (unlikely(input->new_cnt == 0 && used > 0))
 		input->new_cnt = 1;
-	if (asks & COALESCE_ASKS_FREE && port->receive && vq->attached)
-		input->free_cnt = vq->ops->free_cnt(vq);
+	if (asks & COALESCE_ASKS_FREE && port->receive)
+		input->free_cnt = virtqueue_free_cnt(vq);
 	if (asks & COALESCE_ASKS_SENT && port->sent) {
 		input->sent_cnt = stat_read(port->sent);
 		input->sent_known = true;
@@ -193,7 +194,8 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 	vq->decided_cnt = vq->stats.completed;
 }
 
-static bool port_may_hold(struct virtqueue *vq, const struct virtqueue_port *port, uint64_t now_ns)
+static NOINLINE bool port_may_hold(struct virtqueue *vq, const struct virtqueue_port *port,
+				   uint64_t now_ns)
 {
 	struct coalesce_port_input input;
 	enum coalesce_verdict verdict;
@@ -212,14 +214,23 @@ static bool port_may_hold(struct virtqueue *vq, const struct virtqueue_port *por
 	return false;
 }
 
-void virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port, uint64_t now_ns)
+/* Nothing new, and before its time. */
+static bool port_is_early(const struct virtqueue *vq, const struct virtqueue_port *port,
+			  uint64_t now_ns)
+{
+	return now_ns < vq->port.due_ns && now_ns >= vq->port.now_ns &&
+	       *port->frames == vq->port_frames && vq->stats.completed == vq->decided_cnt;
+}
+
+bool virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port, uint64_t now_ns)
 {
 	if (vq->unsignalled_cnt == 0 && !vq->call_owed)
-		return;
+		return false;
 	if (vq->coalesce_config.mode != COALESCE_OFF && vq->call_fd >= 0 &&
-	    port_may_hold(vq, port, now_ns))
-		return;
+	    (port_is_early(vq, port, now_ns) || port_may_hold(vq, port, now_ns)))
+		return true;
 	virtqueue_notify(vq);
+	return false;
 }
 
 uint64_t virtqueue_port_burst_ns(const struct virtqueue *vq)
@@ -269,4 +280,9 @@ void virtqueue_disarm(struct virtqueue *vq)
 bool virtqueue_has_avail(const struct virtqueue *vq)
 {
 	return vq->fault == VIRTQUEUE_OK && vq->ops->has_avail(vq);
+}
+
+uint32_t virtqueue_free_cnt(const struct virtqueue *vq)
+{
+	return vq->fault == VIRTQUEUE_OK && vq->attached ? vq->ops->free_cnt(vq) : 0;
 }

@@ -332,7 +332,7 @@ static uint32_t split_free_cnt(const struct virtqueue *vq)
 	const struct split_queue *q = split_of_const(vq);
 	const uint16_t avail = (uint16_t)(gptr_load_le16(&q->avail->idx) - q->next_avail_idx);
 
-	return vq->in_flight + (avail <= vq->size ? avail : 0);
+	return avail <= vq->size - vq->in_flight ? vq->in_flight + avail : vq->in_flight;
 }
 
 static uint32_t split_base(const struct virtqueue *vq)

@@ -176,9 +176,9 @@ struct virtqueue_port {
 /*
  * virtqueue_notify_burst() of a port's queue: by frames, not chains (coalesce_port.h). A queue is
  * one or the other. While a call is held, and nothing else comes, the owner looks again when
- * virtqueue_held_until_ns() says.
+ * virtqueue_held_until_ns() says. True: one is held.
  */
-void virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port,
+bool virtqueue_notify_port(struct virtqueue *vq, const struct virtqueue_port *port,
 			   uint64_t now_ns);
 /* When frames came last while calls may be held; only then it means something. */
 uint64_t virtqueue_port_burst_ns(const struct virtqueue *vq);
@@ -195,6 +195,12 @@ void virtqueue_disarm(struct virtqueue *vq);
 bool virtqueue_has_avail(const struct virtqueue *vq);
 
 unsigned virtqueue_in_flight(const struct virtqueue *vq);
+
+/*
+ * How many entries (packed: descriptors; split: chains) the driver has posted that are not used yet,
+ * fetched or not. A hint, at most the ring's size whatever the ring says; 0 when it is gone.
+ */
+uint32_t virtqueue_free_cnt(const struct virtqueue *vq);
 
 /* As GET_VRING_BASE; exact only when nothing is in flight. Also control, after the owner let go. */
 uint32_t virtqueue_base(const struct virtqueue *vq);

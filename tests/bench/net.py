@@ -6,10 +6,11 @@ medians, ratios.
 The server has one core (the last), the load another (the first). testpmd forwards between two
 ports and does not switch; Open vSwitch has two flows by port; pariod switches. Each pair is one run
 of each, the order swapping from pair to pair; the ratio is taken pair by pair and its median
-quoted, with the least and the greatest. Nothing is judged: goals are printed beside what was
-measured.
+quoted, with the least and the greatest. Goals are printed beside what was measured, and whether
+they were met; no figure is a failure. (An order that is not kept is: the case order.)
 """
 import argparse
+import contextlib
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 
+import net_coalesce
 from net_rig import NetRig
 from rig import LOAD_CPU, SERVER_CPU, Failed, Skip
 
@@ -93,6 +95,25 @@ def tso(rig, args):
 
 
 @case
+def coalesce(rig, args):
+    """pario-bench by call: off, static 32 frames / 1 ms and adaptive against rate"""
+    with contextlib.ExitStack() as stack:
+        out = None
+        if args.csv:
+            out = stack.enter_context(open(args.csv, "w", encoding="utf-8", newline=""))
+        net_coalesce.Case(rig, args, out).run()
+
+
+@case
+def order(rig, args):
+    """order of flows while buckets and queues move, 60 s and at least 5 million frames"""
+    env = os.environ | {"PARIO_ORDER_SECONDS": str(args.order_seconds), "PARIO_ORDER_RATE": "max",
+                        "PARIO_ORDER_FRAMES": str(args.order_frames)}
+    test = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peers", "test_order.py")
+    print("  " + rig.run([sys.executable, test, rig.daemon(), rig.bench()], env=env).strip())
+
+
+@case
 def guest(rig, args):
     """real guests, Linux in QEMU and in User-Mode Linux: coalescing beside none"""
     argv = [sys.executable, f"{os.path.dirname(os.path.abspath(__file__))}/net_guest.py", rig.build,
@@ -126,11 +147,20 @@ def main():
     parser.add_argument("--sizes", type=words([60, 1514], int), default=[60, 1514])
     parser.add_argument("--rings", type=words(["split", "packed"]), default=["split", "packed"])
     parser.add_argument("--options", type=shlex.split, default=[], metavar="'--OPTION ...'",
-                        help="more of pario-bench net, in the cases front and tso, and of "
-                        "net_guest.py in the case guest")
+                        help="more of pario-bench net, in the cases front, tso and coalesce,"
+                        " and of net_guest.py in the case guest")
+    parser.add_argument("--buffers", type=words([256, 1024], int), default=net_coalesce.BUFFERS,
+                        help="receive buffers, in the case coalesce")
+    parser.add_argument("--shares", type=words(None, float), default=net_coalesce.SHARES,
+                        help="of the highest rate, in the case coalesce")
+    parser.add_argument("--csv", metavar="FILE", help="values of the case coalesce")
+    parser.add_argument("--order-seconds", type=float, default=60)
+    parser.add_argument("--order-frames", type=int, default=5000000)
     args = parser.parse_args()
-    if args.pairs < 1 or args.seconds < 1:
-        parser.error("--pairs and --seconds are at least 1")
+    if args.pairs < 1 or args.seconds < 0.1:
+        parser.error("--pairs is at least 1 and --seconds 0.1")
+    if not all(0 < share <= 1 for share in args.shares):
+        parser.error("--shares are above 0 and at most 1")
     if SERVER_CPU == LOAD_CPU:
         print("skipped: two CPUs are needed, one for the server and one for the load")
         return 0

@@ -15,6 +15,7 @@ from rig.errors import RigError
 
 UPLINK_ADDRESS = 250
 STATE_SECONDS = 20
+OBEYED_SECONDS = 60
 NIC = "uml0"
 
 
@@ -203,33 +204,45 @@ def received(step, host):
     return {name: value - before[name] for name, value in now().items()}
 
 
+def obeyed(each, fewer):
+    """None, or what is wrong with the interrupts at one call each, and with calls that may wait."""
+    if each["held"]:
+        return "calls were held that the guest wants at once"
+    if not fewer["held"] or not fewer["by_setting"]:
+        return "no call was held as the guest said"
+    if fewer["calls"] * each["frames"] >= each["calls"] * fewer["frames"]:
+        return "as many calls for each frame as before"
+    return None
+
+
 def coalesce_obeyed(step, host, work):
     """The same datagrams at one call each at most, and then with calls that may wait.
 
     A worker that polls calls before it sleeps; one that never polls sleeps until the call is due.
-    What the host says meanwhile of its own coalescing changes nothing.
+    What the host says meanwhile of its own coalescing changes nothing. Where the machine has little
+    time for the guest its buffers run short, and calls do not wait then: so it may try again.
     """
     host.serve(work / "iperf3-coalesce.log")
     step.server.set_port(NIC, poll="never", coalesce={"mode": "off"})
+    end = time.monotonic() + OBEYED_SECONDS
+    wrong = "nothing was tried"
     try:
-        step.guest.run("/tools/ethtool -C net0 rx-usecs 0 rx-frames 1")
-        step.wait_coalescing(0, 1, 0)
-        each = received(step, host)
-        step.guest.run("/tools/ethtool -C net0 rx-usecs 10000 rx-frames 48")
-        step.wait_coalescing(0, 48, 10000)
-        fewer = received(step, host)
+        while wrong and time.monotonic() < end:
+            step.guest.run("/tools/ethtool -C net0 rx-usecs 0 rx-frames 1")
+            step.wait_coalescing(0, 1, 0)
+            each = received(step, host)
+            step.guest.run("/tools/ethtool -C net0 rx-usecs 10000 rx-frames 48")
+            step.wait_coalescing(0, 48, 10000)
+            fewer = received(step, host)
+            wrong = obeyed(each, fewer)
+            print(f"  each: {each}; 48 frames or 10 ms: {fewer}; {wrong or 'obeyed'}")
     finally:
         host.stop()
         step.server.set_port(NIC, poll="adaptive", coalesce={"mode": "adaptive"})
-    print(f"  each: {each}; 48 frames or 10 ms: {fewer}")
     if step.coalescing(0) != ("guest", "static", 48, 10000):
         raise RigError(f"queue 0 has {step.coalescing(0)}")
-    if each["held"]:
-        raise RigError(f"calls were held that the guest wants at once: {each}")
-    if not fewer["held"] or not fewer["by_setting"]:
-        raise RigError(f"no call was held as the guest said: {fewer}")
-    if fewer["calls"] * each["frames"] >= each["calls"] * fewer["frames"]:
-        raise RigError(f"as many calls for each frame as before: {each}, then {fewer}")
+    if wrong:
+        raise RigError(f"{wrong}: {each}, then {fewer}")
 
 
 def coalesce_adaptive(step, host, work):
@@ -248,6 +261,13 @@ def coalesce_adaptive(step, host, work):
         step.guest.run("/tools/ethtool -C net0 adaptive-rx off")
     if step.coalescing(0)[0] != "guest":
         raise RigError(f"queue 0 has {step.coalescing(0)}")
+
+
+def coalesce_end(step):
+    """Nothing waits in what follows."""
+    step.guest.run("/tools/ethtool -C net0 rx-usecs 0 rx-frames 1 tx-usecs 0 tx-frames 1")
+    for queue in (0, 1, 2, 3):
+        step.wait_coalescing(queue, 1, 0)
 
 
 def statistics(step):
@@ -281,9 +301,10 @@ def all_steps(step, host, work, traffic_program):
                            ("ethtool -C beyond bounds", coalesce_beyond_bounds),
                            ("ethtool -S", statistics)):
         step.run(name, lambda function=function: function(step))
-    net_uml_rss.Rss(step, host, traffic_program).run()
     step.run("coalescing is obeyed", lambda: coalesce_obeyed(step, host, work))
     step.run("coalescing by net_dim", lambda: coalesce_adaptive(step, host, work))
+    step.run("coalescing ends", lambda: coalesce_end(step))
+    net_uml_rss.Rss(step, host, traffic_program).run()
     step.run("ping after all that", lambda: talk.must_ping(step.guest, host))
 
 

@@ -432,22 +432,24 @@ static void rx_deliver(struct netport_queue *receiver, struct frame *const *fram
 		worker_poller_wake(&queue->queue.poller);
 }
 
-static void signal_driver(struct net_queue *queue, uint64_t now_ns)
+/* True: a call is held. */
+static bool signal_driver(struct net_queue *queue, uint64_t now_ns)
 {
 	struct net_rx *rx = queue->rx;
+	bool held;
 
 	rx_publish(queue);
-	device_queue_notify_port(&queue->queue, rx->given_back, &queue->port, now_ns);
+	held = device_queue_notify_port(&queue->queue, rx->given_back, &queue->port, now_ns);
 	rx->given_back = 0;
+	return held;
 }
 
 static void rx_flush(struct netport_queue *receiver, uint64_t now_ns)
 {
 	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
 
-	signal_driver(queue, now_ns);
 	/* A call that waits for its time needs somebody who looks at the clock. */
-	if (unlikely(virtqueue_held_until_ns(queue->queue.vq)))
+	if (unlikely(signal_driver(queue, now_ns)))
 		worker_poller_wake(&queue->queue.poller);
 }
 
@@ -475,8 +477,8 @@ unsigned net_rx_poll(struct net_queue *queue, uint64_t now_ns)
 		work = rx_wait_drain(queue, now_ns);
 	if (queue->rx->held_cnt)
 		rx_wait_let_go(queue, now_ns, false);
-	signal_driver(queue, now_ns);
-	device_queue_stay_polled(&queue->queue, now_ns);
+	if (unlikely(signal_driver(queue, now_ns)))
+		device_queue_stay_polled(&queue->queue, now_ns);
 	return work;
 }
 

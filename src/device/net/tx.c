@@ -295,8 +295,8 @@ unsigned net_tx_poll(struct net_queue *queue, uint64_t now_ns)
 			break;
 	}
 	base->unfinished = taken == VIRTQUEUE_BURST;
-	device_queue_notify_port(base, given_back, &queue->port, now_ns);
-	device_queue_stay_polled(base, now_ns);
+	if (unlikely(device_queue_notify_port(base, given_back, &queue->port, now_ns)))
+		device_queue_stay_polled(base, now_ns);
 	return work;
 }
 

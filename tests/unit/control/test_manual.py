@@ -147,10 +147,10 @@ def options_at_start(lines, start):
 
 def check_bench(bench, directory):
     in_help = set()
-    for command in ("blk", "net", "figures"):
-        found = options_at_start(output(bench, command, "--help").splitlines(), "  --")
+    for command in (["blk"], ["net"], ["figures"], ["figures", "net"]):
+        found = options_at_start(output(bench, *command, "--help").splitlines(), "  --")
         if not found:
-            fault(f"pario-bench {command} --help shows no options")
+            fault(f"pario-bench {' '.join(command)} --help shows no options")
         in_help |= found
     in_page = options_at_start(page(directory, "pario-bench.1.scd"), "*--")
     if len(in_help) < 20:

@@ -28,7 +28,9 @@
 
 #define NET_RIG_WORKERS 2
 #define NET_RIG_GUESTS 4
+#ifndef NET_RIG_PAIRS
 #define NET_RIG_PAIRS 2
+#endif
 #define NET_RIG_SIZE_MAX 512
 #define NET_RIG_PIECES_MAX 64
 /* Header and the longest frame there is. */

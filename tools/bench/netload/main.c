@@ -29,8 +29,9 @@ static bool forbidden(const struct netload_engine *e, const struct netload_resul
 	for (unsigned int i = 0; i < r->from_cnt; i++)
 		lost += netload_lost(e, r, i);
 	if (e->opts->verify && (v->duplicate_cnt || v->late_cnt))
-		snprintf(error, size, "verify: %llu frames came again and %llu out of order",
-			 (unsigned long long)v->duplicate_cnt, (unsigned long long)v->late_cnt);
+		snprintf(error, size, "verify: %llu frames came again and %llu out of order%s%s",
+			 (unsigned long long)v->duplicate_cnt, (unsigned long long)v->late_cnt,
+			 v->late[0] ? ", first " : "", v->late);
 	else if (e->opts->verify && r->counted && v->frame_cnt == 0)
 		snprintf(error, size, "verify: not one frame has come");
 	else if (e->opts->no_loss && lost)
@@ -44,7 +45,7 @@ static int load_run(struct netload_session *s, struct netload_report *r)
 {
 	static struct netload_engine engine;
 	static struct netload_result result;
-	static char error[128];
+	static char error[320];
 	int status = BENCH_OK;
 
 	if (netload_engine_init(&engine, s) < 0) {

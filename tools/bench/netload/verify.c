@@ -176,6 +176,27 @@ static void gap_fill(struct netload_flow *f, uint32_t i, uint32_t first, uint32_
 		gap_insert(f, i, rest);
 }
 
+/* The first frame that is out of order, in words. */
+static void late_say(struct netload_verify *v, const struct netload_flow *f, uint32_t gap,
+		     const struct frame_seen *seen, const struct netload_place *at)
+{
+	const struct netload_gap *g = gap < f->gap_cnt ? &f->gap[gap] : NULL;
+	int len;
+
+	if (v->late[0])
+		return;
+	len = snprintf(v->late, sizeof(v->late),
+		       "%u of flow %u from %c on queue %u, when %u was due", seen->count,
+		       seen->flow, seen->stream & FRAME_FROM_B ? 'b' : 'a', at->queue,
+		       (uint32_t)f->next);
+	if (g)
+		snprintf(
+			v->late + len, sizeof(v->late) - (size_t)len,
+			"; later ones on queues 0x%llx, %llu looks before",
+			(unsigned long long)g->queues,
+			(unsigned long long)(at->look - (at->look > g->look ? g->look : at->look)));
+}
+
 /* A count below the one that is expected. */
 static void count_behind(struct netload_verify *v, struct netload_flow *f,
 			 const struct frame_seen *seen, uint32_t bytes,
@@ -185,12 +206,14 @@ static void count_behind(struct netload_verify *v, struct netload_flow *f,
 	bool again = i == f->gap_cnt;
 	bool late = !again && (f->gap[i].queues >> at->queue & 1 || at->look > f->gap[i].look + 1);
 
-	if (again && !seen->tcp)
+	if (again && !seen->tcp) {
 		v->duplicate_cnt++;
-	else if (again || late)
+	} else if (again || late) {
 		v->late_cnt++;
-	else
+		late_say(v, f, i, seen, at);
+	} else {
 		v->crossed_cnt++;
+	}
 	if (again)
 		return;
 	if (!late && !seen->tcp)

@@ -49,6 +49,7 @@ struct netload_verify {
 	uint64_t late_cnt;      /* out of order (TCP: or again) */
 	uint64_t crossed_cnt;   /* met late on another queue, but perhaps used in time: no fault */
 	char error[160];        /* of the first frame that was wrong in itself */
+	char late[160];         /* where the first was that is out of order; "": none */
 };
 
 /* 0 or -ENOMEM. */
