@@ -14,7 +14,8 @@
  * 3. Adaptive mode, receive. A call costs the guest about as much as COALESCE_CALL_COST says, a
  * held frame its wait: n frames to a call cost C/n + n/2p each at p frames a second, which is least
  * at n = sqrt(2Cp). So long as n frames take to come, n/p, and no longer, a call is held; n bounds
- *    it, twofold, should they come faster. Around that goes a step search (coalesce_search.h).
+ *    it, twofold, should they come faster. Around that goes a step search (coalesce_search.h), and
+ *    above it is COALESCE_TARGET_MAX.
  * 4. The hold must not add to the interval of the batches in which frames come from below (a tap's,
  *    another guest's): it ends one such interval before usecs, and where batches come slower than
  *    calls would, each is called for.
@@ -43,6 +44,11 @@
 
 /* What a call costs, in ns of a frame's waiting. */
 #define COALESCE_CALL_COST_NS 1800000u
+/*
+ * More frames than that are not waited for: a fixed 32, as others have it, is to be as dear in
+ * calls and slower, not the other way round. From there on a batch brings as many by itself.
+ */
+#define COALESCE_TARGET_MAX 30u
 /* Buffers for each that should do: 6/5. */
 #define COALESCE_REDUNDANCY_NUM 6
 #define COALESCE_REDUNDANCY_DEN 5
@@ -64,9 +70,11 @@
 /* How few buffers there were is known of this long, and up to twice that. */
 #define COALESCE_LOW_NS 500000000u
 
-/* A hold that ends quiet was harmful if frames came so much slower than without: 7/8. */
-#define COALESCE_HARM_NUM 7u
-#define COALESCE_HARM_DEN 8u
+/* A train of so many more frames was worth its hold, also if it ended quiet. */
+#define COALESCE_TRAIN_CNT 3u
+/* A hold that ends quiet was harmful if frames came so much slower than without: 15/16. */
+#define COALESCE_HARM_NUM 15u
+#define COALESCE_HARM_DEN 16u
 
 /* So many intervals between bursts without one, and no more comes. */
 #define COALESCE_QUIET_GAPS 6u
@@ -77,6 +85,7 @@
 #define COALESCE_STREAM_SHARE 64u
 
 #define COALESCE_TRUST_MAX 8
+#define COALESCE_TRUST_EPOCHS 64u /* without a loss, and the losses before are forgotten */
 #define COALESCE_SKIP_MIN 64u
 #define COALESCE_SKIP_MAX 8192u
 #define COALESCE_REGAIN_MAX 1024u
@@ -102,9 +111,10 @@ struct coalesce_port_state {
 	uint64_t sent_cnt;     /* the guest's frames when it began */
 	uint64_t epoch_holds;  /* calls held in it */
 	uint64_t rate;         /* frames a second */
-	uint64_t free_rate;    /* the same while nothing was held */
-	uint64_t batch_ns;     /* mean distance of bursts */
-	bool measured;         /* an epoch has ended */
+	uint64_t free_rate;    /* slow means: while nothing was held, and since */
+	uint64_t held_rate;
+	uint64_t batch_ns; /* mean distance of bursts */
+	bool measured;     /* an epoch has ended */
 	bool answers;
 	bool stream;
 
@@ -114,10 +124,11 @@ struct coalesce_port_state {
 
 	/* experience */
 	int8_t trust;
-	bool regained;        /* by being a stream, and not tried yet */
-	uint32_t skip_left;   /* bursts in which nothing is held */
-	uint32_t skip_next;   /* how many the next time */
-	uint32_t regain_left; /* epochs of a stream until it is trusted again */
+	uint32_t trusted_epochs; /* with holds, since it was lost */
+	bool regained;           /* by being a stream, and not tried yet */
+	uint32_t skip_left;      /* bursts in which nothing is held */
+	uint32_t skip_next;      /* how many the next time */
+	uint32_t regain_left;    /* epochs of a stream until it is trusted again */
 	uint32_t regain_next;
 
 	/* buffers */
