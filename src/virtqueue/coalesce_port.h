@@ -17,15 +17,15 @@
  *    it, twofold, should they come faster. Around that goes a step search (coalesce_search.h), and
  *    above it is COALESCE_TARGET_MAX.
  * 4. The hold must not add to the interval of the batches in which frames come from below (a tap's,
- *    another guest's): it ends one such interval before usecs, and with the batch after which none is
- *    to be expected in time; where batches come slower than calls would, each is called for.
+ *    another guest's): it ends one such interval before usecs, and with the batch after which none
+ * is to be expected in time; where batches come slower than calls would, each is called for.
  * 5. Nothing is held where fewer than two more frames are to be expected meanwhile.
  * 6. Requests and responses: who waits for an answer sends nothing more. A hold in which no frame
  *    comes for some intervals ends early (QUIET), and what it brought is remembered (trust): barren
- *    holds make it stop for a number of bursts that doubles, fruitful ones make up for them. A guest
- *    that sends about as many frames as it receives is not held up at all (ANSWERS); one that sends
- *    next to none receives a stream, and is trusted again without a trial; a train of frames is worth
- *    its hold then, though it ends quiet, unless frames come slower since calls are held: then
+ *    holds make it stop for a number of bursts that doubles, fruitful ones make up for them. A
+ * guest that sends about as many frames as it receives is not held up at all (ANSWERS); one that
+ * sends next to none receives a stream, and is trusted again without a trial; a train of frames is
+ * worth its hold then, though it ends quiet, unless frames come slower since calls are held: then
  *    somebody waits for them all the same (his answers leave on another queue).
  * 7. Buffers (Dong et al., HPCA 2010, and facts of our own): what is held plus what comes until the
  *    driver has posted new ones must fit into those that are there, by COALESCE_REDUNDANCY. What
