@@ -244,7 +244,7 @@ static bool exchange_took_back(struct exchange *exchange, const struct ring_entr
 
 	if (unlikely(entry->kind != RING_RETURN)) {
 		if (entry->kind != RING_BOUNCE) {
-			steer_fence_answered(exchange, entry->what, entry->kind == RING_FENCED,
+			steer_fence_answered(exchange, entry->what, (enum ring_kind)entry->kind,
 					     now_ns);
 			return false;
 		}
@@ -319,7 +319,7 @@ static NOINLINE void exchange_take_message(struct exchange *exchange,
 		break;
 	default:
 		/* Published with this burst's end, so after the queues have been flushed. */
-		answer.kind = steer_fence_passes(exchange, entry) ? RING_FENCED : RING_FENCE_WAIT;
+		answer.kind = (uint16_t)steer_fence_answer(exchange, entry);
 		exchange_give_back(exchange, &answer, peer->exchange->idx);
 		break;
 	}

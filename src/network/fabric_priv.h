@@ -8,29 +8,11 @@
 
 #include "network/fabric.h"
 #include "network/netport.h"
+#include "network/ring_priv.h"
 #include "network/steer_priv.h"
 
 /* The number of a port: its place (low 16 bits) and the place's generation. */
 #define FABRIC_PORT_PLACE(id) ((id)&0xffffu)
-
-enum ring_kind {
-	RING_FRAME,       /* inbox: a frame for a queue */
-	RING_LEARN,       /* inbox: an address of the port */
-	RING_FLOW,        /* inbox: a flow of the port, and the queue that it sends it from */
-	RING_FENCE,       /* inbox: are the frames before it in the guest's ring? */
-	RING_FENCE_QUEUE, /* inbox: have those come back whose queue is not there any more? */
-	RING_RETURN,      /* return ring: a frame that nobody here needs any more */
-	RING_BOUNCE,      /* return ring: a frame whose queue is not here any more */
-	RING_FENCED,      /* return ring: to a fence: yes */
-	RING_FENCE_WAIT,  /* return ring: to a fence: not yet, ask again */
-};
-
-struct ring_entry {
-	uint64_t what; /* struct frame *, the fdb's key of an address, a flow, a fence's number */
-	uint32_t port_id;
-	uint16_t queue_idx;
-	uint16_t kind; /* enum ring_kind */
-};
 
 /* One producer, one consumer; all else that they know is in their own struct exchange_peer. */
 struct ring {

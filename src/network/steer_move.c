@@ -23,10 +23,11 @@
  *    fences for all queues that have been used; all frames wait, those of places that were about to
  *    move before them.
  * 6. Nothing waits without bound. After STEER_GIVE_UP_NS a place stays where it is, its frames
- *    go there, and it tries again after STEER_STAY_NS. Of a port as a whole the frames go on after
- *    STEER_HOLD_NS, whatever is outstanding: a queue that its guest gives no buffers does not keep
- *    the others from their frames. What waits for a queue for longer is dropped. Frames and moves
- *    are bounded in number: a place that finds no move free stays; a frame too many is dropped.
+ *    go there, and it tries again after STEER_STAY_NS. What waits for a queue, or with all of its
+ *    port, for STEER_HOLD_NS is dropped; but a port as a whole goes on after that time if nothing
+ *    is outstanding but what waits for buffers: a queue that its guest gives none does not keep
+ *    the others from their frames. Frames and moves are bounded in number: a place that finds no
+ *    move free stays; a frame too many is dropped.
  * 7. While moves are active the exchange's poller has a deadline, so that somebody looks at the
  *    clock in every poll mode. A port that goes drops what is held for it.
  */
@@ -143,6 +144,13 @@ static void list_drop(struct netport_replica *to, struct exchange *exchange,
 	}
 }
 
+static void drop_stale(struct exchange *exchange, const struct steer_move *move,
+		       struct steer_list *list, uint64_t now_ns)
+{
+	list_drop(move->to, exchange, list, now_ns - STEER_HOLD_NS, &move->to->stats.drop_held,
+		  NETPORT_DROP_HELD, now_ns);
+}
+
 void steer_hold(struct exchange *exchange, struct steer_move *move, struct frame *frame,
 		uint64_t now_ns)
 {
@@ -189,7 +197,8 @@ static void move_free(struct exchange *exchange, struct steer_move *move)
 enum asked {
 	ASKED_PASSED, /* nothing is outstanding */
 	ASKED_SENT,
-	ASKED_LATER, /* it cannot be asked now, or it is not so yet */
+	ASKED_LATER,   /* it cannot be asked now */
+	ASKED_BLOCKED, /* frames wait for buffers */
 };
 
 #define TOKEN_SHIFT 16
@@ -239,7 +248,7 @@ static struct steer_move *queue_move_begin(struct netport_replica *to, struct ex
 static enum asked ask_own(struct netport_queue *queue, uint64_t now_ns)
 {
 	if (queue->ops->waits && queue->ops->waits(queue))
-		return ASKED_LATER;
+		return ASKED_BLOCKED;
 	/* Frames of this burst: the next queue's may be published before its end. */
 	if (queue->dirty)
 		queue->ops->flush(queue, now_ns);
@@ -255,9 +264,11 @@ static enum asked ask_place(struct exchange *exchange, const struct steer_move *
 	const uint32_t via = to->via[queue_idx];
 	const bool was_here = NETPORT_OWNER(via) == exchange->idx;
 
+	if (to->queue_moves[queue_idx])
+		return ASKED_LATER;
 	if (via == 0)
 		return ASKED_PASSED;
-	if (to->queue_moves[queue_idx] || NETPORT_OWNER(owner) == NETPORT_OWNER_MOVING)
+	if (NETPORT_OWNER(owner) == NETPORT_OWNER_MOVING)
 		return ASKED_LATER;
 	if (owner != via && NETPORT_OWNER(owner) == NETPORT_OWNER_NONE) {
 		if (was_here)
@@ -292,25 +303,30 @@ static void move_ask(struct exchange *exchange, struct steer_move *move, uint64_
 			move->owed &= ~bit;
 		else if (asked == ASKED_SENT)
 			move->asked |= bit;
+		else if (asked == ASKED_BLOCKED)
+			move->blocked |= bit;
 	}
 }
 
-bool steer_fence_passes(struct exchange *exchange, const struct ring_entry *entry)
+enum ring_kind steer_fence_answer(struct exchange *exchange, const struct ring_entry *entry)
 {
 	const struct netport_replica *to = exchange_port(exchange, entry->port_id);
 	struct netport_queue *queue;
+	uint32_t owner;
 
 	/* Frames before it were delivered, or went back before this does. */
 	if (!to || entry->kind == RING_FENCE_QUEUE)
-		return true;
+		return RING_FENCED;
 	queue = to->queues[entry->queue_idx];
 	if (queue)
-		return !queue->ops->waits || !queue->ops->waits(queue);
-	return NETPORT_OWNER(load_relaxed(&to->port->owners[entry->queue_idx])) ==
-	       NETPORT_OWNER_NONE;
+		return queue->ops->waits && queue->ops->waits(queue) ? RING_FENCE_BLOCKED
+								     : RING_FENCED;
+	owner = load_relaxed(&to->port->owners[entry->queue_idx]);
+	return NETPORT_OWNER(owner) == NETPORT_OWNER_NONE ? RING_FENCED : RING_FENCE_AGAIN;
 }
 
-void steer_fence_answered(struct exchange *exchange, uint64_t what, bool passed, uint64_t now_ns)
+void steer_fence_answered(struct exchange *exchange, uint64_t what, enum ring_kind answer,
+			  uint64_t now_ns)
 {
 	struct steer_move *move = &exchange->moves.moves[what >> TOKEN_MOVE_SHIFT & 0xff];
 	const uint64_t bit = 1ull << (what & 0xff);
@@ -318,10 +334,16 @@ void steer_fence_answered(struct exchange *exchange, uint64_t what, bool passed,
 	if (!move->to || move->token != (uint32_t)(what >> TOKEN_SHIFT))
 		return; /* it was given up */
 	move->asked &= ~bit;
-	if (passed)
+	/* What bounced before it went out is not in the queue, though the queue may be back there. */
+	if (move->kind != STEER_MOVE_QUEUE && move->to->queue_moves[what & 0xff])
+		answer = RING_FENCE_AGAIN;
+	if (answer == RING_FENCED) {
 		move->owed &= ~bit;
-	else
-		move->ask_ns = now_ns + STEER_RETRY_NS;
+		return;
+	}
+	if (answer == RING_FENCE_BLOCKED)
+		move->blocked |= bit;
+	move->ask_ns = now_ns + STEER_RETRY_NS;
 }
 
 /* --- a bucket or flow --- */
@@ -441,6 +463,7 @@ static struct steer_move *all_move_take(struct netport_replica *to, struct excha
 	all->kind = STEER_MOVE_ALL;
 	all->token = ++moves->token;
 	all->asked = 0;
+	all->blocked = 0;
 	all->ask_ns = 0;
 	return all;
 }
@@ -456,7 +479,7 @@ void steer_move_all(struct netport_replica *to, struct exchange *exchange, uint6
 	}
 	move->owed = 0;
 	for (unsigned i = 0; i < NETPORT_QUEUES_MAX; i++)
-		move->owed |= (uint64_t)(to->via[i] != 0) << i;
+		move->owed |= (uint64_t)(to->via[i] || to->queue_moves[i]) << i;
 	move->until_ns = now_ns + STEER_HOLD_NS;
 	to->steer->all = (uint8_t)(move_idx(exchange, move) + 1);
 	move_ask(exchange, move, now_ns);
@@ -466,10 +489,12 @@ void steer_move_all(struct netport_replica *to, struct exchange *exchange, uint6
 
 static bool all_move_step(struct exchange *exchange, struct steer_move *move, uint64_t now_ns)
 {
-	if (move->owed && now_ns < move->until_ns)
-		return false;
-	all_move_end(exchange, move, now_ns);
-	return true;
+	if (move->owed == 0 || (now_ns >= move->until_ns && (move->owed & ~move->blocked) == 0)) {
+		all_move_end(exchange, move, now_ns);
+		return true;
+	}
+	drop_stale(exchange, move, &move->held, now_ns);
+	return false;
 }
 
 /* --- a queue --- */
@@ -528,7 +553,7 @@ static void queue_move_end(struct exchange *exchange, struct steer_move *move, u
 	move->held = (struct steer_list){0};
 	to->queue_moves[queue_idx] = 0;
 	move_free(exchange, move);
-	if (NETPORT_OWNER(owner) >= NETPORT_OWNER_MOVING) {
+	if (NETPORT_OWNER(owner) == NETPORT_OWNER_NONE) {
 		to->via[queue_idx] = 0;
 		list_drop(to, exchange, &bounced, UINT64_MAX, &to->stats.drop_no_queue,
 			  NETPORT_DROP_NO_QUEUE, now_ns);
@@ -543,18 +568,14 @@ static void queue_move_end(struct exchange *exchange, struct steer_move *move, u
 
 static bool queue_move_step(struct exchange *exchange, struct steer_move *move, uint64_t now_ns)
 {
-	struct netport_replica *to = move->to;
-	const uint32_t owner = load_acquire(&to->port->owners[move->queue]);
-	const bool empty = !move->bounced.first && !move->held.first;
+	const uint32_t owner = load_acquire(&move->to->port->owners[move->queue]);
 
-	if (move->owed == 0 && (NETPORT_OWNER(owner) != NETPORT_OWNER_MOVING || empty)) {
+	if (move->owed == 0 && NETPORT_OWNER(owner) != NETPORT_OWNER_MOVING) {
 		queue_move_end(exchange, move, owner, now_ns);
 		return true;
 	}
-	list_drop(to, exchange, &move->bounced, now_ns - STEER_HOLD_NS, &to->stats.drop_held,
-		  NETPORT_DROP_HELD, now_ns);
-	list_drop(to, exchange, &move->held, now_ns - STEER_HOLD_NS, &to->stats.drop_held,
-		  NETPORT_DROP_HELD, now_ns);
+	drop_stale(exchange, move, &move->bounced, now_ns);
+	drop_stale(exchange, move, &move->held, now_ns);
 	return false;
 }
 

@@ -11,11 +11,11 @@
 #include "flow/flow_table.h"
 #include "flow/steering.h"
 #include "network/frame.h"
+#include "network/ring_priv.h"
 
 struct exchange;
 struct netport;
 struct netport_replica;
-struct ring_entry;
 
 /* Buckets of what has no table: by the upper bits of the flow's hash. */
 #define STEER_SPREAD_BITS 9
@@ -28,7 +28,7 @@ struct ring_entry;
 /* So long a bucket or flow waits for what is outstanding; then it stays where it is, so long. */
 #define STEER_GIVE_UP_NS NS_PER_MS
 #define STEER_STAY_NS (100 * NS_PER_MS)
-/* So long frames of a queue that goes to another worker wait, and those of a port's new steering. */
+/* So long a frame waits at most: of a queue that goes to another worker, or of a whole port. */
 #define STEER_HOLD_NS (20 * NS_PER_MS)
 /* A fence that was not passed is sent again after that, and the clock is looked at. */
 #define STEER_RETRY_NS (20 * NS_PER_US)
@@ -82,8 +82,9 @@ struct steer_move {
 	struct steer_place *place;  /* PLACE */
 	uint64_t owed;              /* queues that frames may be outstanding in */
 	uint64_t asked;             /* of these, the ones whose fence is out */
+	uint64_t blocked;           /* of these, the ones in which frames waited for buffers */
 	uint64_t ask_ns;            /* not before */
-	uint64_t until_ns;          /* PLACE, ALL: given up then */
+	uint64_t until_ns;          /* PLACE: given up then; ALL: if it is blocked */
 	uint32_t token;             /* of this one, not of those that had the place before */
 	uint8_t kind;
 	uint8_t queue;             /* PLACE: where to; QUEUE: which */
@@ -145,9 +146,10 @@ bool steer_settle_queue(struct netport_replica *to, struct exchange *exchange, u
 void steer_bounced(struct exchange *exchange, struct frame *frame, uint32_t port_id,
 		   unsigned queue_idx, uint64_t now_ns);
 /* Has everything before this fence of another worker been delivered? */
-bool steer_fence_passes(struct exchange *exchange, const struct ring_entry *entry);
+enum ring_kind steer_fence_answer(struct exchange *exchange, const struct ring_entry *entry);
 /* The answer to one of ours. */
-void steer_fence_answered(struct exchange *exchange, uint64_t what, bool passed, uint64_t now_ns);
+void steer_fence_answered(struct exchange *exchange, uint64_t what, enum ring_kind answer,
+			  uint64_t now_ns);
 /* Goes on with all moves, if any is active. Returns how many came to their end. */
 unsigned steer_moves_step(struct exchange *exchange, uint64_t now_ns);
 /* The port is gone: what is held for it is dropped. */
