@@ -8,32 +8,34 @@
  * 1. The decision is taken at the end of each burst of frames, and again whenever the owner looks
  *    while a call is held. Nothing promises that more frames come, as requests in flight do for
  *    disks: each hold has a deadline, usecs after the first frame that it covers.
- * 2. Static mode is virtio-net's notification coalescing (VIRTIO 1.3, 5.1.6.5.9): counted from the
- *    first frame after the last call, whichever of packets and usecs comes first, and either 0 is
- *    every frame. Bounds that change are looked at with what is held already.
+ * 2. Static mode is virtio-net's notification coalescing (VIRTIO 1.3, 5.1.6.5.9): counted from
+ *    the first frame after the last call, whichever of packets and usecs comes first, and either
+ *    0 is every frame. Bounds that change are looked at with what is held already.
  * 3. Adaptive mode, receive. A call costs the guest about as much as COALESCE_CALL_COST says, a
- * held frame its wait: n frames to a call cost C/n + n/2p each at p frames a second, which is least
- * at n = sqrt(2Cp). So long as n frames take to come, n/p, and no longer, a call is held; n bounds
- *    it, twofold, should they come faster. Around that goes a step search (coalesce_search.h), and
- *    above it is COALESCE_TARGET_MAX.
- * 4. The hold must not add to the interval of the batches in which frames come from below (a tap's,
- *    another guest's): it ends one such interval before usecs, and with the batch after which none
- * is to be expected in time; where batches come slower than calls would, each is called for.
+ *    held frame its wait: n frames to a call cost C/n + n/2p each at p frames a second, which is
+ *    least at n = sqrt(2Cp). So long as n frames take to come, n/p, and no longer, a call is
+ *    held; n bounds it, twofold, should they come faster. Around that goes a step search
+ *    (coalesce_search.h), and above it is COALESCE_TARGET_MAX.
+ * 4. The hold must not add to the interval of the batches in which frames come from below (a
+ *    tap's, another guest's): it ends one such interval before usecs, and with the batch after
+ *    which none is to be expected in time; where batches come slower than calls would, each is
+ *    called for.
  * 5. Nothing is held where fewer than two more frames are to be expected meanwhile.
  * 6. Requests and responses: who waits for an answer sends nothing more. A hold in which no frame
- *    comes for some intervals ends early (QUIET), and what it brought is remembered (trust): barren
- *    holds make it stop for a number of bursts that doubles, fruitful ones make up for them. A
- * guest that sends about as many frames as it receives is not held up at all (ANSWERS); one that
- * sends next to none receives a stream, and is trusted again without a trial; a train of frames is
- * worth its hold then, though it ends quiet, unless frames come slower since calls are held: then
- *    somebody waits for them all the same (his answers leave on another queue).
- * 7. Buffers (Dong et al., HPCA 2010, and facts of our own): what is held plus what comes until the
- *    driver has posted new ones must fit into those that are there, by COALESCE_REDUNDANCY. What
- *    comes is measured, from calls that the driver wanted to the posting that followed, as a peak
- *    that decays; while it is not known, a quarter is used. Static mode has this bound, too. In
- *    adaptive mode what is held must also fit beside the most work that the driver had lately: near
- *    saturation its backlog is larger by what it has not read in time until it is idle again. The
- *    budget is set when a hold begins, by one count of the posted buffers.
+ *    comes for some intervals ends early (QUIET), and what it brought is remembered (trust):
+ *    barren holds make it stop for a number of bursts that doubles, fruitful ones make up for
+ *    them. A guest that sends about as many frames as it receives is not held up at all
+ *    (ANSWERS); one that sends next to none receives a stream, and is trusted again without a
+ *    trial; a train of frames is worth its hold then, though it ends quiet, unless frames come
+ *    slower since calls are held: then somebody waits for them all the same (his answers leave on
+ *    another queue).
+ * 7. Buffers (Dong et al., HPCA 2010, and facts of our own): what is held plus what comes until
+ *    the driver has posted new ones must fit into those that are there, by COALESCE_REDUNDANCY.
+ *    What comes is measured, from calls that the driver wanted to the posting that followed, as a
+ *    peak that decays; while it is not known, a quarter is used. Static mode has this bound, too.
+ *    In adaptive mode what is held must also fit beside the most work that the driver had lately:
+ *    near saturation its backlog is larger by what it has not read in time until it is idle
+ *    again. The budget is set when a hold begins, by one count of the posted buffers.
  * 8. Transmit completions: as receive without 3, 6's answers and 7; a hold ends when half of the
  *    ring waits in it (a frame may be two entries), and after COALESCE_TX_USECS: the driver needs
  *    its ring.
