@@ -7,7 +7,6 @@
 #include "flow/steering.h"
 #include "net_rig.h"
 #include "unit/flow/frames.h"
-#include "worker/join.h"
 
 #define FLOWS 16u
 #define PAIRS 2u
@@ -86,23 +85,21 @@ static unsigned sweep(void)
 
 static void set_table(unsigned seed)
 {
-	struct steering_options options = {
-		.kind = STEERING_TABLE,
+	struct net_steering steering = {
+		.mode = NET_STEERING_RSS,
 		.types = HASH_TYPES_ALL,
 		.key_bytes = TOEPLITZ_KEY_BYTES,
 		.table_cnt = 16,
 	};
 	struct net_rig_wait wait;
-	struct steering *steering;
 	struct err err = ERR_INIT;
 
-	memcpy(options.key, toeplitz_key_default, sizeof(options.key));
-	for (unsigned i = 0; i < options.table_cnt; i++)
-		options.table[i] = (uint16_t)(seed >> i % 7 & 1);
-	if (steering_new(&options, PAIRS, &steering, &err))
-		fail_msg("%s", err.text);
+	memcpy(steering.key, toeplitz_key_default, sizeof(steering.key));
+	for (unsigned i = 0; i < steering.table_cnt; i++)
+		steering.table[i] = (uint16_t)(seed >> i % 7 & 1);
 	net_rig_wait_open(&wait);
-	netport_set_steering(b->port, steering, &wait.join);
+	if (net_device_set_steering(b->device, &steering, &wait.join, &err))
+		fail_msg("%s", err.text);
 	assert_int_equal(net_rig_wait_done(&rig, &wait), 0);
 }
 
