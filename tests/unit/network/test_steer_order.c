@@ -106,7 +106,9 @@ static void talker_start(struct talker *talker, unsigned worker, bool is_guest, 
 			 unsigned cnt)
 {
 	*talker = (struct talker){
-		.poller = {.ops = &talker_ops, .mode = POLL_MODE_ADAPTIVE, .poll_max_ns = NS_PER_MS},
+		.poller.ops = &talker_ops,
+		.poller.mode = POLL_MODE_ADAPTIVE,
+		.poller.poll_max_ns = NS_PER_MS,
 		.sender = {.port = is_guest ? &guest.port : &peer,
 			   .from = is_guest ? GUEST_MAC : PEER_MAC,
 			   .to = is_guest ? PEER_MAC : GUEST_MAC,
