@@ -36,8 +36,11 @@
 /* Headers of nearly every frame lie within; a frame that says more of itself gets all of head. */
 #define HEAD_BYTES_USUAL 128u
 
-/* So long a queue that came to a worker waits for what others sent: longer than frames are held. */
-#define LEFT_WAIT_NS (25 * NS_PER_MS)
+/*
+ * So long a queue that came to a worker waits for what others sent: far longer than anybody keeps
+ * frames, for what takes time is a worker that gets no CPU.
+ */
+#define LEFT_WAIT_NS NS_PER_S
 
 struct net_tx {
 	struct frame_source source; /* first */
