@@ -14,6 +14,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -112,6 +113,16 @@ def order(rig, args):
     print("  " + rig.run([sys.executable, test, rig.daemon(), rig.bench()], env=env).strip())
 
 
+@case
+def guest(rig, args):
+    """real guests, Linux in QEMU and in User-Mode Linux: coalescing beside none"""
+    argv = [sys.executable, f"{os.path.dirname(os.path.abspath(__file__))}/net_guest.py", rig.build,
+            "--pairs", str(args.pairs), *args.options]
+    # A process of its own: its rig is that of tests/vm.
+    if subprocess.run(argv, check=False).returncode:
+        raise Failed("not all was measured")
+
+
 def words(allowed, kind=str):
     def parse(text):
         values = [kind(word) for word in text.split(",")]
@@ -136,7 +147,8 @@ def main():
     parser.add_argument("--sizes", type=words([60, 1514], int), default=[60, 1514])
     parser.add_argument("--rings", type=words(["split", "packed"]), default=["split", "packed"])
     parser.add_argument("--options", type=shlex.split, default=[], metavar="'--OPTION ...'",
-                        help="more of pario-bench net, in the cases front, tso and coalesce")
+                        help="more of pario-bench net, in the cases front, tso and coalesce,"
+                        " and of net_guest.py in the case guest")
     parser.add_argument("--buffers", type=words([256, 1024], int), default=net_coalesce.BUFFERS,
                         help="receive buffers, in the case coalesce")
     parser.add_argument("--shares", type=words(None, float), default=net_coalesce.SHARES,

@@ -17,9 +17,9 @@
 #define OUT_MAX 200
 
 #ifdef __SANITIZE_THREAD__
-#define ROUNDS 600
+#define ROUNDS 300
 #else
-#define ROUNDS 4000
+#define ROUNDS 2000
 #endif
 
 /* Sends the flows that are its own now. */

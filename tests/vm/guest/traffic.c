@@ -17,7 +17,7 @@
 
 #include <netinet/tcp.h>
 
-#define QUEUE_BYTES (1 << 20)
+#define QUEUE_BYTES (4 << 20)
 
 void traffic_die(const char *what)
 {
@@ -33,11 +33,20 @@ uint64_t traffic_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+void traffic_sleep_until(uint64_t due_ns)
+{
+	const struct timespec due = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+		;
+}
+
 void traffic_widen(int fd)
 {
 	const int bytes = QUEUE_BYTES;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
@@ -91,6 +100,8 @@ static void usage(void)
 	      "       traffic ask ADDRESS PORT [-u] [-n FLOWS] [-p FIRST_PORT] [-b BYTES] "
 	      "[-t SECONDS]\n"
 	      "           request and response on each flow; how many, and how long they took\n"
+	      "       traffic ping ADDRESS IDENT [-b BYTES] [-t SECONDS] [-r RATE]\n"
+	      "           echo requests, one at a time, and how long the answers took\n"
 	      "       traffic send ADDRESS PORT [-n FLOWS] [-p FIRST_PORT] [-b BYTES] "
 	      "[-t SECONDS] [-r RATE]\n"
 	      "           UDP, at so many messages per second; then says how many they were\n"
@@ -145,9 +156,8 @@ int main(int argc, char **argv)
 		void (*run)(const struct traffic_options *options);
 		bool client;
 	} commands[] = {
-		{"serve", traffic_serve, false},
-		{"ask", traffic_ask, true},
-		{"send", traffic_send, true},
+		{"serve", traffic_serve, false}, {"ask", traffic_ask, true},
+		{"ping", traffic_ping, true},    {"send", traffic_send, true},
 		{"sink", traffic_sink, false},
 	};
 	struct traffic_options options = {.flows = 1, .bytes = 64};

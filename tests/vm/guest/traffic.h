@@ -29,6 +29,7 @@ struct traffic_options {
 /* Ends the program with what could not be done, and why. */
 void traffic_die(const char *what) __attribute__((noreturn));
 uint64_t traffic_now_ns(void);
+void traffic_sleep_until(uint64_t due_ns);
 /* A connected socket of flow idx. */
 int traffic_connect(const struct traffic_options *options, unsigned idx);
 /* A socket that is bound to the port, and listens if it is TCP. */
@@ -39,8 +40,14 @@ void traffic_widen(int fd);
 /* Each is one of the program's commands and prints one line of JSON; it serves, or is a client. */
 void traffic_serve(const struct traffic_options *options);
 void traffic_ask(const struct traffic_options *options);
+void traffic_ping(const struct traffic_options *options);
 void traffic_send(const struct traffic_options *options);
 void traffic_sink(const struct traffic_options *options);
+
+/* traffic_times.c: how long one took; one was lost; the report on all of them. */
+void traffic_note(uint64_t ns);
+void traffic_note_lost(void);
+void traffic_report(uint64_t took_ns);
 
 /* What a message of traffic_send() begins with; host's byte order, for both ends are x86. */
 struct traffic_mark {

@@ -7,14 +7,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS 64
-#define SAMPLES_MAX (1u << 20)
 /* What UDP may lose is asked again. */
 #define LOST_NS 200000000u
 
@@ -100,8 +97,6 @@ struct flow {
 };
 
 static struct flow flows[TRAFFIC_FLOWS_MAX];
-static uint32_t samples[SAMPLES_MAX];
-static uint64_t done_cnt, lost_cnt, sum_ns;
 
 static void ask(struct flow *flow, unsigned bytes, uint64_t now)
 {
@@ -109,14 +104,6 @@ static void ask(struct flow *flow, unsigned bytes, uint64_t now)
 	flow->got = 0;
 	if (send(flow->fd, buf, bytes, MSG_NOSIGNAL) != (ssize_t)bytes && errno != ECONNREFUSED)
 		traffic_die("send");
-}
-
-static void note(uint64_t ns)
-{
-	if (done_cnt < SAMPLES_MAX)
-		samples[done_cnt] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
-	done_cnt++;
-	sum_ns += ns;
 }
 
 /* True: the response is whole. */
@@ -140,37 +127,9 @@ static void ask_again(const struct traffic_options *options, uint64_t now)
 	for (unsigned i = 0; i < options->flows; i++) {
 		if (now - flows[i].asked_ns < LOST_NS)
 			continue;
-		lost_cnt++;
+		traffic_note_lost();
 		ask(&flows[i], options->bytes, now);
 	}
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double at_us(double share)
-{
-	const uint64_t cnt = done_cnt < SAMPLES_MAX ? done_cnt : SAMPLES_MAX;
-
-	return cnt ? samples[(uint64_t)(share * (double)(cnt - 1))] / 1e3 : 0;
-}
-
-static void report(uint64_t took_ns)
-{
-	const double seconds = (double)took_ns / 1e9;
-
-	qsort(samples, done_cnt < SAMPLES_MAX ? done_cnt : SAMPLES_MAX, sizeof(samples[0]),
-	      by_value);
-	printf("{\"transactions\": %llu, \"seconds\": %.6f, \"per_second\": %.3f, "
-	       "\"lost\": %llu, \"mean_us\": %.3f, \"p50_us\": %.3f, \"p99_us\": %.3f, "
-	       "\"max_us\": %.3f}\n",
-	       (unsigned long long)done_cnt, seconds, (double)done_cnt / seconds,
-	       (unsigned long long)lost_cnt, done_cnt ? (double)sum_ns / (double)done_cnt / 1e3 : 0,
-	       at_us(0.5), at_us(0.99), at_us(1));
 }
 
 void traffic_ask(const struct traffic_options *options)
@@ -198,11 +157,11 @@ void traffic_ask(const struct traffic_options *options)
 			if (!take(flow, options->bytes))
 				continue;
 			now = traffic_now_ns();
-			note(now - flow->asked_ns);
+			traffic_note(now - flow->asked_ns);
 			ask(flow, options->bytes, now);
 		}
 		if (options->udp)
 			ask_again(options, traffic_now_ns());
 	}
-	report(traffic_now_ns() - begin);
+	traffic_report(traffic_now_ns() - begin);
 }

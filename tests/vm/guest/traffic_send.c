@@ -11,21 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define BURST 64
 /* The last message is sent so often, so far apart: any may be lost. */
 #define LAST_CNT 20
 #define LAST_NS 20000000u
 #define WAIT_MS 200
-
-static void sleep_until(uint64_t due_ns)
-{
-	const struct timespec due = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
-		;
-}
 
 /* Nobody may be there yet, or any more; that is for who counts to say. */
 static void send_one(int fd, uint8_t *message, const struct traffic_mark *mark, unsigned bytes)
@@ -65,7 +56,7 @@ void traffic_send(const struct traffic_options *options)
 		if (due >= end)
 			break;
 		if (due > now)
-			sleep_until(due);
+			traffic_sleep_until(due);
 		send_one(fds[mark.seq % options->flows], message, &mark, udp.bytes);
 		mark.seq++;
 	}
@@ -74,7 +65,7 @@ void traffic_send(const struct traffic_options *options)
 	       (double)(now - begin) / 1e9);
 	mark.total = mark.seq;
 	for (unsigned i = 0; i < LAST_CNT; i++) {
-		sleep_until(now += LAST_NS);
+		traffic_sleep_until(now += LAST_NS);
 		send_one(fds[0], message, &mark, udp.bytes);
 	}
 }

@@ -22,6 +22,11 @@ def _report(text, what):
         raise RigError(f"{what} says: {text.strip()[-300:]}") from error
 
 
+def _words(program):
+    """A path, or a list that has one at its end."""
+    return program if isinstance(program, list) else [program]
+
+
 def _begin(card, words, report):
     """Starts a server in the guest, and waits until it has its port."""
     card.run(f"rm -f {report}; {PROGRAM} {words} >{report}.new && mv {report}.new {report} & "
@@ -60,7 +65,7 @@ class Sink:
 
 def send(host, program, card, seconds, rate, flows=1, size=1472, first_port=0):
     """From the host; returns {sent, seconds}. The last message comes 20 times more, on flow 0."""
-    words = [program, "send", card.v4, PORT, "-t", seconds, "-r", rate, "-n", flows, "-b", size]
+    words = [*_words(program), "send", card.v4, PORT, "-t", seconds, "-r", rate, "-n", flows, "-b", size]
     if first_port:
         words += ["-p", first_port]
     return _report(host.namespace.run(*words, seconds=seconds + 30), "traffic send")
@@ -77,7 +82,7 @@ class Server:
             _begin(self.end, f"serve {PORT}", "/tmp/serve")
             return self
         self.child = process.Child("traffic", self.end.namespace.command(
-            [self.program, "serve", PORT]), log=self.log)
+            [*_words(self.program), "serve", PORT]), log=self.log)
         process.wait_until(
             lambda: f":{PORT:04X}" in self.end.namespace.run("cat", "/proc/net/udp"), 20,
             "traffic serves")
@@ -90,8 +95,14 @@ class Server:
             self.end.run("killall -q traffic; exit 0")
 
 
+def ping(host, program, card, seconds, rate=200):
+    """As ask_from_host(), of echo requests to the guest's kernel."""
+    words = [*_words(program), "ping", card.v4, PORT, "-t", seconds, "-r", rate]
+    return _report(host.namespace.run(*words, seconds=seconds + 60), "traffic ping")
+
+
 def ask_words(program, there, seconds, flows, udp, size, first_port):
-    words = [program, "ask", there.v4, PORT, "-t", seconds, "-n", flows, "-b", size]
+    words = [*_words(program), "ask", there.v4, PORT, "-t", seconds, "-n", flows, "-b", size]
     if udp:
         words.append("-u")
     if first_port:
