@@ -115,11 +115,12 @@ static void test_no_overflow_drops_when_rates_jump(void **state)
 	struct sim_options o = guest;
 
 	(void)state;
-	o.run_ns = 60 * SIM_MS;
+	o.run_ns = 40 * SIM_MS;
 	o.jump_ns = 30 * SIM_MS;
 	for (unsigned size = 0; size < ARRAY_LEN(sizes); size++) {
 		o.size = sizes[size];
-		for (unsigned from = 0; from < ARRAY_LEN(rates); from++) {
+		/* From each third: what is held differs little from one to the next. */
+		for (unsigned from = 0; from < ARRAY_LEN(rates); from += 3) {
 			for (unsigned to = 0; to < ARRAY_LEN(rates); to++) {
 				o.rate = rates[from];
 				o.jump_rate = rates[to];
@@ -286,7 +287,7 @@ static void test_deadlines(void **state)
 	struct sim_options o = guest;
 
 	(void)state;
-	for (o.look_ns = 100; o.look_ns < 50 * SIM_US; o.look_ns *= 7) {
+	for (o.look_ns = 100; o.look_ns < 50 * SIM_US; o.look_ns *= 20) {
 		for (unsigned kind = 0; kind < SIM_ARRIVALS_CNT_; kind++) {
 			o.arrivals = kind;
 			for (unsigned rate = 0; rate < ARRAY_LEN(rates); rate++) {
