@@ -33,9 +33,10 @@ struct exchange_peer {
 	uint32_t out_returns_tail;
 	uint32_t in_head;
 	uint32_t in_returns_head;
-	uint32_t out_cnt; /* frames and fences that it has of us */
-	uint32_t kept;    /* frames of it that receivers here keep */
-	bool dirty;       /* something is to be published */
+	uint32_t out_cnt;   /* frames and fences that it has of us */
+	uint32_t fence_cnt; /* fences alone */
+	uint32_t kept;      /* frames of it that receivers here keep */
+	bool dirty;         /* something is to be published */
 };
 
 struct netport_replica;
