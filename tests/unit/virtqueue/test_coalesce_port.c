@@ -225,7 +225,7 @@ static void test_target_is_the_root_law(void **state)
 	static const struct {
 		uint64_t gap_ns;
 		unsigned frames_min, frames_max; /* that its hold time is */
-	} rows[] = {{20 * US, 12, 14}, {10 * US, 18, 20}, {1 * US, 58, 61}};
+	} rows[] = {{20 * US, 12, 14}, {10 * US, 18, 20}, {1 * US, 29, 31}};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
