@@ -319,7 +319,7 @@ static void all_move_end(struct exchange *exchange, struct steer_move *move, uin
 	move_free(exchange, move);
 	places_begin_anew(to->steer);
 	while ((cnt = steer_list_pop_burst(&exchange->moves, &held, frames)) > 0) {
-		netport_give(to, exchange, frames, cnt, false, now_ns);
+		netport_give_shared(to, exchange, frames, cnt, now_ns);
 		steer_put_frames(frames, cnt);
 	}
 }
