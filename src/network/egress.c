@@ -115,8 +115,9 @@ void netport_give_queue(struct netport_replica *to, struct exchange *exchange, u
 	give_queue(to, exchange, queue_idx, frames, cnt, again, now_ns);
 }
 
-void netport_give(struct netport_replica *to, struct exchange *exchange,
-		  struct frame *const *frames, unsigned cnt, bool alone, uint64_t now_ns)
+static ALWAYS_INLINE void give(struct netport_replica *to, struct exchange *exchange,
+			       struct frame *const *frames, unsigned cnt, bool alone,
+			       uint64_t now_ns)
 {
 	const uint64_t usable = load_acquire(&to->port->open) & load_relaxed(&to->port->receivers);
 	unsigned queue_idx;
@@ -131,6 +132,18 @@ void netport_give(struct netport_replica *to, struct exchange *exchange,
 	} else {
 		steer_give(to, exchange, usable, frames, cnt, alone, now_ns);
 	}
+}
+
+void netport_give(struct netport_replica *to, struct exchange *exchange,
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns)
+{
+	give(to, exchange, frames, cnt, true, now_ns);
+}
+
+void netport_give_shared(struct netport_replica *to, struct exchange *exchange,
+			 struct frame *const *frames, unsigned cnt, uint64_t now_ns)
+{
+	give(to, exchange, frames, cnt, false, now_ns);
 }
 
 /* The queue is not here. */

@@ -110,6 +110,7 @@ bool exchange_push_fence(struct exchange *exchange, unsigned to, const struct ri
 		return false;
 	*ring_place(peer->out, peer->out_tail++) = *fence;
 	peer->out_cnt++;
+	peer->fence_cnt++;
 	exchange_mark_dirty(exchange, peer);
 	return true;
 }
@@ -237,13 +238,14 @@ static void exchange_hand_back(struct frame *const *frames, unsigned cnt)
 }
 
 /* One reference less of ours; true: it was the last. */
-static bool exchange_took_back(struct exchange *exchange, const struct ring_entry *entry,
-			       uint64_t now_ns)
+static bool exchange_took_back(struct exchange *exchange, struct exchange_peer *peer,
+			       const struct ring_entry *entry, uint64_t now_ns)
 {
 	struct frame *frame = ring_frame(entry);
 
 	if (unlikely(entry->kind != RING_RETURN)) {
 		if (entry->kind != RING_BOUNCE) {
+			peer->fence_cnt--;
 			steer_fence_answered(exchange, entry->what, (enum ring_kind)entry->kind,
 					     now_ns);
 			return false;
@@ -270,7 +272,7 @@ static unsigned exchange_take_returns(struct exchange *exchange, struct exchange
 			prefetch_write(ring_frame(
 				ring_place(ring, peer->in_returns_head + i + RETURN_AHEAD)));
 		peer->out_cnt--;
-		if (exchange_took_back(exchange, entry, now_ns))
+		if (exchange_took_back(exchange, peer, entry, now_ns))
 			frames[frame_cnt++] = ring_frame(entry);
 		if (frame_cnt == NETPORT_BURST) {
 			exchange_hand_back(frames, frame_cnt);

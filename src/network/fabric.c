@@ -257,8 +257,10 @@ static void fabric_stopped(void *arg)
 	void *closed_arg = fabric->closed_arg;
 
 	for (unsigned i = 0; i < fabric->worker_cnt; i++) {
+		/* Of ports that are gone nobody waits for an answer to a fence. */
 		for (unsigned peer = 0; peer < fabric->worker_cnt; peer++)
-			CHECK(fabric->exchanges[i]->peers[peer].out_cnt == 0);
+			CHECK(fabric->exchanges[i]->peers[peer].out_cnt ==
+			      fabric->exchanges[i]->peers[peer].fence_cnt);
 	}
 	fabric_destroy(fabric);
 	if (closed)
@@ -284,4 +286,14 @@ struct exchange *fabric_exchange(const struct fabric *fabric, const struct worke
 			return fabric->exchanges[i];
 	}
 	return NULL;
+}
+
+void fabric_copies_add(struct fabric *fabric, int cnt)
+{
+	__atomic_fetch_add(&fabric->copies, (unsigned)cnt, __ATOMIC_ACQ_REL);
+}
+
+bool fabric_has_copies(const struct fabric *fabric)
+{
+	return load_acquire(&fabric->copies) != 0;
 }

@@ -33,9 +33,10 @@ struct exchange_peer {
 	uint32_t out_returns_tail;
 	uint32_t in_head;
 	uint32_t in_returns_head;
-	uint32_t out_cnt; /* frames and fences that it has of us */
-	uint32_t kept;    /* frames of it that receivers here keep */
-	bool dirty;       /* something is to be published */
+	uint32_t out_cnt;   /* frames and fences that it has of us */
+	uint32_t fence_cnt; /* fences alone */
+	uint32_t kept;      /* frames of it that receivers here keep */
+	bool dirty;         /* something is to be published */
 };
 
 struct netport_replica;
@@ -44,7 +45,8 @@ struct exchange_port {
 	uint32_t id;
 };
 
-struct exchange {
+/* By who writes, not by size. */
+struct exchange { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	/* Any worker: who clears it rings */
 	CACHE_ALIGNED int sleeping;
 
@@ -85,6 +87,7 @@ struct fabric {
 	void (*closed)(void *arg);
 	void *closed_arg;
 	unsigned next_place;
+	unsigned copies; /* any worker: fabric_copies() */
 	struct fabric_place places[FABRIC_PORTS_MAX];
 };
 

@@ -164,10 +164,14 @@ void netport_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t ke
 
 /*
  * Gives frames to a port: to deliver() of its queues here, or to inboxes; takes a reference of each
- * for that, or counts a drop. alone: nobody else gets them.
+ * for that, or counts a drop. Nobody else gets them.
  */
 void netport_give(struct netport_replica *to, struct exchange *exchange,
-		  struct frame *const *frames, unsigned cnt, bool alone, uint64_t now_ns);
+		  struct frame *const *frames, unsigned cnt, uint64_t now_ns);
+/* The same where others may have them as well: nothing that depends on the port is put into them.
+ */
+void netport_give_shared(struct netport_replica *to, struct exchange *exchange,
+			 struct frame *const *frames, unsigned cnt, uint64_t now_ns);
 /* The same to a queue. again: they were counted and captured already. */
 void netport_give_queue(struct netport_replica *to, struct exchange *exchange, unsigned queue_idx,
 			struct frame *const *frames, unsigned cnt, bool again, uint64_t now_ns);

@@ -147,7 +147,7 @@ static NOINLINE void burst_give_joined(struct burst *burst, unsigned at)
 		cnt += run->cnt;
 		run->to = NULL;
 	}
-	netport_give(to, burst->exchange, group, cnt, true, burst->now_ns);
+	netport_give(to, burst->exchange, group, cnt, burst->now_ns);
 }
 
 static inline void burst_give(struct burst *burst)
@@ -155,7 +155,7 @@ static inline void burst_give(struct burst *burst)
 	const struct run *run = &burst->runs[0];
 
 	if (likely(burst->run_cnt == 1)) {
-		netport_give(run->to, burst->exchange, &burst->frames[run->first], run->cnt, true,
+		netport_give(run->to, burst->exchange, &burst->frames[run->first], run->cnt,
 			     burst->now_ns);
 	} else {
 		for (unsigned i = 0; i < burst->run_cnt; i++) {
@@ -200,7 +200,7 @@ static void burst_flood(struct burst *burst, struct frame *frame)
 
 		if (to == from || !netport_vlans_carry(&to->vlans, frame->vlan))
 			continue;
-		netport_give(to, burst->exchange, &frame, 1, false, burst->now_ns);
+		netport_give_shared(to, burst->exchange, &frame, 1, burst->now_ns);
 		cnt++;
 	}
 	if (cnt > 0)

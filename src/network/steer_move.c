@@ -41,127 +41,6 @@
 
 static_assert(STEER_MOVES_MAX <= 64, "bits of steer_moves.active");
 
-/* --- what is held --- */
-
-void steer_moves_init(struct steer_moves *moves)
-{
-	for (unsigned i = 0; i < STEER_NODES; i++)
-		moves->nodes[i].next = (uint16_t)(i + 1 < STEER_NODES ? i + 2 : 0);
-	moves->free = 1;
-}
-
-/* False: there is no room. */
-static bool list_push(struct steer_moves *moves, struct steer_list *list, struct frame *frame,
-		      bool bounced, uint64_t now_ns)
-{
-	const uint16_t node = moves->free;
-
-	if (node == 0 || (!bounced && moves->held_cnt == STEER_HELD_MAX))
-		return false;
-	moves->free = moves->nodes[node - 1].next;
-	moves->nodes[node - 1] =
-		(struct steer_node){.frame = frame, .since_ns = now_ns, .bounced = bounced};
-	if (list->last)
-		moves->nodes[list->last - 1].next = node;
-	else
-		list->first = node;
-	list->last = node;
-	moves->held_cnt += !bounced;
-	frame->refs++;
-	return true;
-}
-
-/* With the reference that the list had. */
-static struct frame *list_pop(struct steer_moves *moves, struct steer_list *list)
-{
-	const uint16_t first = list->first;
-	struct steer_node *node = &moves->nodes[first - 1];
-
-	list->first = node->next;
-	if (!list->first)
-		list->last = 0;
-	node->next = moves->free;
-	moves->free = first;
-	moves->held_cnt -= !node->bounced;
-	return node->frame;
-}
-
-static void list_append(struct steer_moves *moves, struct steer_list *list, struct steer_list *tail)
-{
-	if (!tail->first)
-		return;
-	if (list->last)
-		moves->nodes[list->last - 1].next = tail->first;
-	else
-		list->first = tail->first;
-	list->last = tail->last;
-	*tail = (struct steer_list){0};
-}
-
-static void put_frames(struct frame *const *frames, unsigned cnt)
-{
-	for (unsigned i = 0; i < cnt; i++) {
-		if (--frames[i]->refs == 0)
-			exchange_frame_returned(frames[i]);
-	}
-}
-
-static unsigned list_pop_burst(struct steer_moves *moves, struct steer_list *list,
-			       struct frame **frames)
-{
-	unsigned cnt = 0;
-
-	while (cnt < NETPORT_BURST && list->first)
-		frames[cnt++] = list_pop(moves, list);
-	return cnt;
-}
-
-static void list_give_queue(struct netport_replica *to, struct exchange *exchange,
-			    struct steer_list *list, unsigned queue_idx, bool again,
-			    uint64_t now_ns)
-{
-	struct frame *frames[NETPORT_BURST];
-	unsigned cnt;
-
-	while ((cnt = list_pop_burst(&exchange->moves, list, frames)) > 0) {
-		netport_give_queue(to, exchange, queue_idx, frames, cnt, again, now_ns);
-		put_frames(frames, cnt);
-	}
-}
-
-/* Those that have waited since then or longer. */
-static void list_drop(struct netport_replica *to, struct exchange *exchange,
-		      struct steer_list *list, uint64_t since_ns, uint64_t *counter,
-		      enum netport_drop why, uint64_t now_ns)
-{
-	struct steer_moves *moves = &exchange->moves;
-	struct frame *frame;
-
-	while (list->first && moves->nodes[list->first - 1].since_ns <= since_ns) {
-		frame = list_pop(moves, list);
-		netport_drop_out(to, counter, why, &frame, 1, now_ns);
-		put_frames(&frame, 1);
-	}
-}
-
-static void drop_stale(struct exchange *exchange, const struct steer_move *move,
-		       struct steer_list *list, uint64_t now_ns)
-{
-	list_drop(move->to, exchange, list, now_ns - STEER_HOLD_NS, &move->to->stats.drop_held,
-		  NETPORT_DROP_HELD, now_ns);
-}
-
-void steer_hold(struct exchange *exchange, struct steer_move *move, struct frame *frame,
-		uint64_t now_ns)
-{
-	struct netport_replica *to = move->to;
-
-	if (list_push(&exchange->moves, &move->held, frame, false, now_ns))
-		stat_inc(&to->stats.held);
-	else
-		netport_drop_out(to, &to->stats.drop_held, NETPORT_DROP_HELD, &frame, 1, now_ns);
-}
-
 /* --- moves --- */
 
 static unsigned move_idx(const struct exchange *exchange, const struct steer_move *move)
@@ -334,7 +213,7 @@ void steer_fence_answered(struct exchange *exchange, uint64_t what, enum ring_ki
 	if (!move->to || move->token != (uint32_t)(what >> TOKEN_SHIFT))
 		return; /* it was given up */
 	move->asked &= ~bit;
-	/* What bounced before it went out is not in the queue, though the queue may be back there. */
+	/* What has bounced is not in the queue, though that may be back where it was. */
 	if (move->kind != STEER_MOVE_QUEUE && move->to->queue_moves[what & 0xff])
 		answer = RING_FENCE_AGAIN;
 	if (answer == RING_FENCED) {
@@ -344,6 +223,13 @@ void steer_fence_answered(struct exchange *exchange, uint64_t what, enum ring_ki
 	if (answer == RING_FENCE_BLOCKED)
 		move->blocked |= bit;
 	move->ask_ns = now_ns + STEER_RETRY_NS;
+}
+
+static void drop_stale(struct exchange *exchange, const struct steer_move *move,
+		       struct steer_list *list, uint64_t now_ns)
+{
+	steer_list_drop(move->to, exchange, list, now_ns - STEER_HOLD_NS,
+			&move->to->stats.drop_held, NETPORT_DROP_HELD, now_ns);
 }
 
 /* --- a bucket or flow --- */
@@ -392,7 +278,7 @@ static void place_move_end(struct exchange *exchange, struct steer_move *move, b
 	}
 	move->held = (struct steer_list){0};
 	move_free(exchange, move);
-	list_give_queue(to, exchange, &held, place->queue - 1u, false, now_ns);
+	steer_list_give_queue(to, exchange, &held, place->queue - 1u, false, now_ns);
 }
 
 static bool place_move_step(struct exchange *exchange, struct steer_move *move, uint64_t now_ns)
@@ -432,9 +318,9 @@ static void all_move_end(struct exchange *exchange, struct steer_move *move, uin
 	move->held = (struct steer_list){0};
 	move_free(exchange, move);
 	places_begin_anew(to->steer);
-	while ((cnt = list_pop_burst(&exchange->moves, &held, frames)) > 0) {
-		netport_give(to, exchange, frames, cnt, false, now_ns);
-		put_frames(frames, cnt);
+	while ((cnt = steer_list_pop_burst(&exchange->moves, &held, frames)) > 0) {
+		netport_give_shared(to, exchange, frames, cnt, now_ns);
+		steer_put_frames(frames, cnt);
 	}
 }
 
@@ -455,7 +341,7 @@ static struct steer_move *all_move_take(struct netport_replica *to, struct excha
 			all = move;
 			continue;
 		}
-		list_append(moves, &all->held, &move->held);
+		steer_list_append(moves, &all->held, &move->held);
 		move_free(exchange, move);
 	}
 	if (!all)
@@ -536,7 +422,7 @@ void steer_bounced(struct exchange *exchange, struct frame *frame, uint32_t port
 		return;
 	move = to->queue_moves[queue_idx] ? &exchange->moves.moves[to->queue_moves[queue_idx] - 1]
 					  : queue_move_begin(to, exchange, queue_idx);
-	if (!move || !list_push(&exchange->moves, &move->bounced, frame, true, now_ns))
+	if (!move || !steer_list_push(&exchange->moves, &move->bounced, frame, true, now_ns))
 		netport_drop_out(to, &to->stats.drop_held, NETPORT_DROP_HELD, &frame, 1, now_ns);
 }
 
@@ -555,15 +441,15 @@ static void queue_move_end(struct exchange *exchange, struct steer_move *move, u
 	move_free(exchange, move);
 	if (NETPORT_OWNER(owner) == NETPORT_OWNER_NONE) {
 		to->via[queue_idx] = 0;
-		list_drop(to, exchange, &bounced, UINT64_MAX, &to->stats.drop_no_queue,
-			  NETPORT_DROP_NO_QUEUE, now_ns);
-		list_drop(to, exchange, &held, UINT64_MAX, &to->stats.drop_no_queue,
-			  NETPORT_DROP_NO_QUEUE, now_ns);
+		steer_list_drop(to, exchange, &bounced, UINT64_MAX, &to->stats.drop_no_queue,
+				NETPORT_DROP_NO_QUEUE, now_ns);
+		steer_list_drop(to, exchange, &held, UINT64_MAX, &to->stats.drop_no_queue,
+				NETPORT_DROP_NO_QUEUE, now_ns);
 		return;
 	}
 	queue_set_via(to, exchange, queue_idx, owner);
-	list_give_queue(to, exchange, &bounced, queue_idx, true, now_ns);
-	list_give_queue(to, exchange, &held, queue_idx, false, now_ns);
+	steer_list_give_queue(to, exchange, &bounced, queue_idx, true, now_ns);
+	steer_list_give_queue(to, exchange, &held, queue_idx, false, now_ns);
 }
 
 static bool queue_move_step(struct exchange *exchange, struct steer_move *move, uint64_t now_ns)
@@ -616,10 +502,10 @@ void steer_moves_drop(struct exchange *exchange, struct netport_replica *to, uin
 
 		if (move->to != to)
 			continue;
-		list_drop(to, exchange, &move->bounced, UINT64_MAX, &to->stats.drop_held,
-			  NETPORT_DROP_HELD, now_ns);
-		list_drop(to, exchange, &move->held, UINT64_MAX, &to->stats.drop_held,
-			  NETPORT_DROP_HELD, now_ns);
+		steer_list_drop(to, exchange, &move->bounced, UINT64_MAX, &to->stats.drop_held,
+				NETPORT_DROP_HELD, now_ns);
+		steer_list_drop(to, exchange, &move->held, UINT64_MAX, &to->stats.drop_held,
+				NETPORT_DROP_HELD, now_ns);
 		move_free(exchange, move);
 	}
 }

@@ -11,10 +11,10 @@
 #include "flow/flow_table.h"
 #include "flow/steering.h"
 #include "network/frame.h"
+#include "network/netport.h"
 #include "network/ring_priv.h"
 
 struct exchange;
-struct netport;
 struct netport_replica;
 
 /* Buckets of what has no table: by the upper bits of the flow's hash. */
@@ -121,12 +121,30 @@ void steer_learn(struct netport_replica *from, struct exchange *exchange, unsign
 /* Another worker says it. */
 void steer_learn_told(struct exchange *exchange, uint32_t port_id, uint64_t what, uint64_t now_ns);
 
-/* steer_move.c; worker. */
+/* steer_hold.c; worker. */
 
 void steer_moves_init(struct steer_moves *moves);
+/* With a reference. False: there is no room. */
+bool steer_list_push(struct steer_moves *moves, struct steer_list *list, struct frame *frame,
+		     bool bounced, uint64_t now_ns);
+void steer_list_append(struct steer_moves *moves, struct steer_list *list, struct steer_list *tail);
+/* NETPORT_BURST at most, with their references: steer_put_frames(). */
+unsigned steer_list_pop_burst(struct steer_moves *moves, struct steer_list *list,
+			      struct frame **frames);
+void steer_put_frames(struct frame *const *frames, unsigned cnt);
+/* All of them to the queue. again: they were counted already. */
+void steer_list_give_queue(struct netport_replica *to, struct exchange *exchange,
+			   struct steer_list *list, unsigned queue_idx, bool again,
+			   uint64_t now_ns);
+/* Drops those that have waited since then or longer. */
+void steer_list_drop(struct netport_replica *to, struct exchange *exchange, struct steer_list *list,
+		     uint64_t since_ns, uint64_t *counter, enum netport_drop why, uint64_t now_ns);
 /* The frame waits; a reference is taken, or it is dropped and counted. */
 void steer_hold(struct exchange *exchange, struct steer_move *move, struct frame *frame,
 		uint64_t now_ns);
+
+/* steer_move.c; worker. */
+
 /*
  * A bucket or flow goes from queue to queue. True: at once. False: move is under way, and the place
  * knows it; or, where the place does not, it cannot be now.

@@ -6,8 +6,8 @@
  * Theory of operation
  *
  * 1. Who drives a queue. A queue here is whatever one vCPU drives: of a disk a queue, of a port a
- *    pair (device_queue_group()). With as many queues as vCPUs, queue i is submitted by vCPU i. With
- *    fewer, Linux gives each queue a run of neighbouring vCPUs, the first ones longer by one
+ *    pair (device_queue_group()). With as many queues as vCPUs, queue i is submitted by vCPU i.
+ *    With fewer, Linux gives each queue a run of neighbouring vCPUs, the first ones longer by one
  *    (group_cpus_evenly(), which spreads the interrupt vectors that blk-mq maps by; virtio-net does
  *    the same). With more, the queues beyond the vCPUs have no driver in Linux; they count from
  *    vCPU 0 again.

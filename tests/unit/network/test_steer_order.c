@@ -102,14 +102,21 @@ static void talker_remove(struct worker *worker, void *arg)
 	worker_poller_remove(&((struct talker *)arg)->poller);
 }
 
-static void talker_start(struct talker *talker, unsigned worker, unsigned first, unsigned cnt)
+static void talker_start(struct talker *talker, unsigned worker, bool is_guest, unsigned first,
+			 unsigned cnt)
 {
 	*talker = (struct talker){
-		.poller = {.ops = &talker_ops, .mode = POLL_MODE_ADAPTIVE, .poll_max_ns = NS_PER_MS},
-		.sender = {.port = &peer, .from = PEER_MAC, .to = GUEST_MAC, .reverse = true},
+		.poller.ops = &talker_ops,
+		.poller.mode = POLL_MODE_ADAPTIVE,
+		.poller.poll_max_ns = NS_PER_MS,
+		.sender = {.port = is_guest ? &guest.port : &peer,
+			   .from = is_guest ? GUEST_MAC : PEER_MAC,
+			   .to = is_guest ? PEER_MAC : GUEST_MAC,
+			   .reverse = !is_guest},
 		.first = first,
 		.cnt = cnt,
 		.random = worker + 1,
+		.guest = is_guest,
 	};
 	rig_sender_init(&talker->sender.sender, rig, worker);
 	rig_call(rig, worker, talker_add, talker);
@@ -194,7 +201,7 @@ static void test_tables(void **state)
 	begin();
 	change_table(64);
 	for (unsigned i = 0; i < 2; i++) {
-		talker_start(&talkers[i], i, i * 32, 32);
+		talker_start(&talkers[i], i, false, i * 32, 32);
 		talker_go(&talkers[i]);
 	}
 	for (unsigned i = 0; i < ROUNDS; i++)
@@ -217,7 +224,7 @@ static void test_everything_moves(void **state)
 	begin();
 	change_table(64);
 	for (unsigned i = 0; i < 2; i++)
-		talker_start(&talkers[i], i, 0, STEER_RIG_FLOWS);
+		talker_start(&talkers[i], i, false, 0, STEER_RIG_FLOWS);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		if (i % 8 == 0) {
 			talker_pause(&talkers[0]);
@@ -245,7 +252,7 @@ static void test_other_buckets(void **state)
 	(void)state;
 	begin();
 	for (unsigned i = 0; i < 2; i++) {
-		talker_start(&talkers[i], i, i * 32, 32);
+		talker_start(&talkers[i], i, false, i * 32, 32);
 		talker_go(&talkers[i]);
 	}
 	for (unsigned i = 0; i < ROUNDS / 4; i++) {
@@ -272,13 +279,8 @@ static void test_learnt(void **state)
 	begin();
 	steer_set_kind(&guest.port, STEERING_LEARN);
 	for (unsigned i = 0; i < 2; i++)
-		talker_start(&talkers[i], i, i * 32, 32);
-	talker_start(&talkers[2], 2, 0, STEER_RIG_FLOWS);
-	talkers[2].guest = true;
-	talkers[2].sender.port = &guest.port;
-	talkers[2].sender.from = GUEST_MAC;
-	talkers[2].sender.to = PEER_MAC;
-	talkers[2].sender.reverse = false;
+		talker_start(&talkers[i], i, false, i * 32, 32);
+	talker_start(&talkers[2], 2, true, 0, STEER_RIG_FLOWS);
 	for (unsigned i = 0; i < 3; i++)
 		talker_go(&talkers[i]);
 	for (unsigned i = 0; i < ROUNDS; i++)
