@@ -234,6 +234,28 @@ static void test_give_up_here(void **state)
 	run_give_up(0);
 }
 
+/* Other buckets while a queue has no buffers: the others do not wait for it for ever. */
+static void test_blocked_port(void **state)
+{
+	uint32_t number = 0;
+
+	(void)state;
+	begin(2, POLL_MODE_ADAPTIVE);
+	steer_set_table(&guest, 16, queue_1, 1);
+	steer_queue_set_full(&guest, 1, true);
+	send_one();
+	rig_until(rig, get(&sender.sender.back) == 1);
+	steer_set_table(&guest, 32, queue_2, 1);
+	do {
+		steer_send(&sender, 0, FLOW + 1, ++number, 1);
+		rig_until(rig, get(&sender.sender.sent) == get(&sender.sender.back));
+	} while (frames_of(2) == 0);
+	/* By each worker that could have sent there. */
+	assert_true(stats().moves_given_up >= 1);
+	assert_int_equal(frames_of(2) + stats().drop_held, number);
+	end();
+}
+
 /* The old queue closes, with what waits in it: nothing is outstanding any more. */
 static void test_old_queue_closes(void **state)
 {
@@ -386,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_learn),
 		cmocka_unit_test(test_give_up),
 		cmocka_unit_test(test_give_up_here),
+		cmocka_unit_test(test_blocked_port),
 		cmocka_unit_test(test_old_queue_closes),
 		cmocka_unit_test(test_queue_on_its_way),
 		cmocka_unit_test(test_queue_lost),
