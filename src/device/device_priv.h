@@ -417,8 +417,9 @@ static inline bool device_queue_notify_port(struct device_queue *queue, unsigned
 }
 
 /*
- * With a call that is held a port's queue is polled until that is due, so that the deadline costs no
- * timer, as long as frames come as often as polling waits for any. Then prepare_sleep lets it go.
+ * With a call that is held a port's queue is polled until that is due, so that the deadline costs
+ * no timer, as long as frames come as often as polling waits for any. Then prepare_sleep lets it
+ * go.
  */
 static inline void device_queue_stay_polled(struct device_queue *queue, uint64_t now_ns)
 {

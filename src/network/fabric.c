@@ -287,3 +287,13 @@ struct exchange *fabric_exchange(const struct fabric *fabric, const struct worke
 	}
 	return NULL;
 }
+
+void fabric_copies_add(struct fabric *fabric, int cnt)
+{
+	__atomic_fetch_add(&fabric->copies, (unsigned)cnt, __ATOMIC_ACQ_REL);
+}
+
+bool fabric_has_copies(const struct fabric *fabric)
+{
+	return load_acquire(&fabric->copies) != 0;
+}

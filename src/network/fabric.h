@@ -61,6 +61,15 @@ void fabric_free(struct fabric *fabric, void (*closed)(void *arg), void *arg);
 /* The exchange of a worker. Control or that worker. */
 struct exchange *fabric_exchange(const struct fabric *fabric, const struct worker *worker);
 
+/*
+ * Any worker. Frames that receivers without buffers have copied, so that their senders have them
+ * back although no guest has seen them: cnt more, or less. Counted before they are given back and
+ * until their copies are published or dropped. A queue that sends from another worker waits for
+ * them, as for those that have not come back.
+ */
+void fabric_copies_add(struct fabric *fabric, int cnt);
+bool fabric_has_copies(const struct fabric *fabric);
+
 /* Owner of the exchange only, down to the counters. */
 
 struct exchange_stats;

@@ -87,6 +87,7 @@ struct fabric {
 	void (*closed)(void *arg);
 	void *closed_arg;
 	unsigned next_place;
+	unsigned copies; /* any worker: fabric_copies() */
 	struct fabric_place places[FABRIC_PORTS_MAX];
 };
 

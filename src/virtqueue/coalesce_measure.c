@@ -31,7 +31,9 @@ static uint64_t target_frames(const struct coalesce_port_state *state)
 	const uint64_t square = state->rate * (2ull * COALESCE_CALL_COST_NS / NS_PER_US) *
 				(FRACTION * FRACTION / 64) / (NS_PER_S / NS_PER_US / 64);
 
-	return root(square) * coalesce_level_eighths(state->search.level) / 8;
+	const uint64_t frames = root(square) * coalesce_level_eighths(state->search.level) / 8;
+
+	return frames < COALESCE_TARGET_MAX * FRACTION ? frames : COALESCE_TARGET_MAX * FRACTION;
 }
 
 /* A hold's longest, by the bounds: what comes in batches waits for the next one, too. */
@@ -150,6 +152,18 @@ static uint64_t smooth_rate(uint64_t before, uint64_t now)
 	return (before + now) / 2;
 }
 
+/* What comes while calls are held, beside what came without. */
+static void compare_rates(struct coalesce_port_state *state, uint64_t rate)
+{
+	if (state->epoch_holds > 0) {
+		state->trusted_epochs++;
+		state->held_rate = (7 * state->held_rate + rate) / 8;
+		return;
+	}
+	state->free_rate = state->free_rate ? (7 * state->free_rate + rate) / 8 : rate;
+	state->held_rate = state->free_rate;
+}
+
 static void end_epoch(const struct coalesce_config *config, struct coalesce_port_state *state,
 		      const struct coalesce_port_input *input)
 {
@@ -162,8 +176,7 @@ static void end_epoch(const struct coalesce_config *config, struct coalesce_port
 	if (rate > RATE_MAX)
 		rate = RATE_MAX;
 	state->rate = smooth_rate(state->rate, rate);
-	if (state->epoch_holds == 0)
-		state->free_rate = state->rate;
+	compare_rates(state, rate);
 	state->batch_ns = state->epoch_bursts ? elapsed_ns / state->epoch_bursts : elapsed_ns;
 	judge_traffic(state, input);
 	end_sample(state, input->now_ns);

@@ -103,7 +103,9 @@ static uint64_t adaptive_budget(const struct coalesce_port_state *state, uint64_
 	if (!state->refill_known || coming < COALESCE_RESERVE_CNT)
 		coming = COALESCE_RESERVE_CNT;
 	room = without(posted * COALESCE_REDUNDANCY_DEN / COALESCE_REDUNDANCY_NUM, coming);
-	room = less_of(room, without(posted, COALESCE_RESERVE_CNT) / 4);
+	/* More, once it was seen for a while how few there may be. */
+	room = less_of(room, without(posted, COALESCE_RESERVE_CNT) /
+				     (state->free_low[1] == UINT64_MAX ? 4 : 2));
 	return less_of(room, without(low, COALESCE_RESERVE_CNT));
 }
 
@@ -126,6 +128,7 @@ static void begin_budget(const struct coalesce_config *config, struct coalesce_p
 
 static void lose_trust(struct coalesce_port_state *state)
 {
+	state->trusted_epochs = 0;
 	state->trust = 1; /* one trial when it is over */
 	if (state->skip_next < COALESCE_SKIP_MIN)
 		state->skip_next = COALESCE_SKIP_MIN;
@@ -144,7 +147,7 @@ static void lose_trust(struct coalesce_port_state *state)
 /* Somebody waits for what is held: it is not a stream at all. */
 static bool harmful(const struct coalesce_port_state *state)
 {
-	return state->rate * COALESCE_HARM_DEN < state->free_rate * COALESCE_HARM_NUM;
+	return state->held_rate * COALESCE_HARM_DEN < state->free_rate * COALESCE_HARM_NUM;
 }
 
 /* A call was held, and is due: did holding it bring anything? */
@@ -152,14 +155,18 @@ static void learn(struct coalesce_port_state *state, enum coalesce_verdict verdi
 {
 	if (state->held_cnt == state->first_cnt)
 		state->trust = (int8_t)(state->trust - COALESCE_TRUST_MAX / 2);
-	else if (verdict != COALESCE_DUE_QUIET)
-		state->trust = (int8_t)(state->trust + 1);
-	else if (!state->stream || harmful(state))
+	else if (verdict == COALESCE_DUE_QUIET && (!state->stream || harmful(state)))
 		state->trust = (int8_t)(state->trust - 1);
+	else if (verdict != COALESCE_DUE_QUIET ||
+		 (state->held_cnt >= state->first_cnt + COALESCE_TRAIN_CNT &&
+		  state->trust < COALESCE_TRUST_MAX - 1))
+		state->trust = (int8_t)(state->trust + 1);
 	if (state->trust <= 0) {
 		lose_trust(state);
-	} else if (state->trust >= COALESCE_TRUST_MAX) {
-		state->trust = COALESCE_TRUST_MAX;
+	} else if (state->trust >= COALESCE_TRUST_MAX ||
+		   state->trusted_epochs >= COALESCE_TRUST_EPOCHS) {
+		if (state->trust > COALESCE_TRUST_MAX)
+			state->trust = COALESCE_TRUST_MAX;
 		state->skip_next = 0;
 		state->regain_next = 0;
 		state->regained = false;
@@ -193,6 +200,7 @@ static enum coalesce_verdict may_begin(struct coalesce_port_state *state)
 struct port_bounds {
 	uint64_t cnt;
 	uint64_t ns;
+	uint64_t next_ns; /* no sooner more comes; 0: that is not known */
 	uint64_t quiet_ns;
 };
 
@@ -207,7 +215,7 @@ static enum coalesce_verdict within(struct coalesce_port_state *state,
 	if (state->held_cnt >= bounds->cnt)
 		return COALESCE_DUE_PACKETS;
 	/* A clock that went back has waited long, too. */
-	if (waited_ns >= bounds->ns)
+	if (waited_ns >= bounds->ns || waited_ns + bounds->next_ns > bounds->ns)
 		return COALESCE_DUE_DEADLINE;
 	if (still_ns >= bounds->quiet_ns)
 		return COALESCE_DUE_QUIET;
@@ -250,6 +258,8 @@ static enum coalesce_verdict decide_adaptive(const struct coalesce_config *confi
 	bounds = (struct port_bounds){
 		.cnt = state->hold_cnt < config->packets ? state->hold_cnt : config->packets,
 		.ns = state->hold_ns,
+		/* A wait that brings nothing along is for nothing. */
+		.next_ns = input->new_cnt > 0 ? state->gap_ns : 0,
 		.quiet_ns = quiet_ns(state),
 	};
 	verdict = within(state, input, &bounds);
@@ -281,13 +291,12 @@ enum coalesce_verdict coalesce_decide_port(const struct coalesce_config *config,
 					   struct coalesce_port_state *state,
 					   const struct coalesce_port_input *input)
 {
-	const bool asked = coalesce_port_asks(config, state, input->now_ns) & COALESCE_ASKS_FREE;
 	enum coalesce_verdict verdict;
 
 	state->now_ns = input->now_ns;
 	if (input->new_cnt > 0)
 		count_new(config, state, input);
-	if (asked)
+	if (input->asks & COALESCE_ASKS_FREE)
 		begin_budget(config, state, input);
 	verdict = config->mode == COALESCE_ADAPTIVE ? decide_adaptive(config, state, input)
 						    : decide_static(config, state, input);

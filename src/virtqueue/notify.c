@@ -177,6 +177,7 @@ static void port_input(struct virtqueue *vq, const struct virtqueue_port *port, 
 		.new_bytes = *port->bytes - vq->port_bytes,
 		.used_cnt = (uint32_t)vq->unsignalled_cnt,
 		.size = vq->size,
+		.asks = asks,
 		.receive = port->receive,
 	};
 	/* Chains that were no good bring no frame, and want a call like one. */
@@ -210,7 +211,8 @@ static NOINLINE bool port_may_hold(struct virtqueue *vq, const struct virtqueue_
 		return true;
 	store_relaxed(&vq->held_why, verdict);
 	count_held(vq, vq->port.due_ns ? now_ns - vq->port.first_ns : 0);
-	show_target(vq);
+	if (input.asks & COALESCE_ASKS_SENT)
+		show_target(vq);
 	return false;
 }
 

@@ -170,7 +170,7 @@ void virtqueue_notify_burst(struct virtqueue *vq, uint64_t now_ns);
 struct virtqueue_port {
 	const uint64_t *frames; /* given to the driver, or taken from it */
 	const uint64_t *bytes;  /* of these */
-	const uint64_t *sent;   /* receive: frames that the driver sent; may be NULL, any thread's */
+	const uint64_t *sent; /* receive: frames that the driver sent; may be NULL, any thread's */
 	bool receive;
 };
 /*
@@ -197,8 +197,8 @@ bool virtqueue_has_avail(const struct virtqueue *vq);
 unsigned virtqueue_in_flight(const struct virtqueue *vq);
 
 /*
- * How many entries (packed: descriptors; split: chains) the driver has posted that are not used yet,
- * fetched or not. A hint, at most the ring's size whatever the ring says; 0 when it is gone.
+ * How many entries (packed: descriptors; split: chains) the driver has posted that are not used
+ * yet, fetched or not. A hint, at most the ring's size whatever the ring says; 0 when it is gone.
  */
 uint32_t virtqueue_free_cnt(const struct virtqueue *vq);
 

@@ -5,11 +5,12 @@
  *
  * Theory of operation
  *
- * 1. Who drives a queue. What is called queue here is whatever one vCPU drives: a queue of a disk,
- *    a pair of a port (device_queue_group()). With as many queues as vCPUs, queue i is submitted by vCPU i. With fewer,
- *    Linux gives each queue a run of neighbouring vCPUs, the first ones longer by one
- *    (group_cpus_evenly(), which spreads the interrupt vectors that blk-mq maps by). With more, the
- *    queues beyond the vCPUs have no driver in Linux; they count from vCPU 0 again.
+ * 1. Who drives a queue. A queue here is whatever one vCPU drives: of a disk a queue, of a port a
+ *    pair (device_queue_group()). With as many queues as vCPUs, queue i is submitted by vCPU i.
+ *    With fewer, Linux gives each queue a run of neighbouring vCPUs, the first ones longer by one
+ *    (group_cpus_evenly(), which spreads the interrupt vectors that blk-mq maps by; virtio-net does
+ *    the same). With more, the queues beyond the vCPUs have no driver in Linux; they count from
+ *    vCPU 0 again.
  * 2. Where a vCPU is at home: what all CPUs have in common that it may run on (CPU, core, cache,
  *    node). One that may run on several nodes is taken to stay on the node where it ran last.
  * 3. Distance decides first: a queue goes to one of the workers that are nearest to its vCPUs by

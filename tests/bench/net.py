@@ -107,8 +107,8 @@ def coalesce(rig, args):
 @case
 def order(rig, args):
     """order of flows while buckets and queues move, 60 s and at least 5 million frames"""
-    env = os.environ | {"PARIO_ORDER_SECONDS": str(args.order_seconds), "PARIO_ORDER_RATE": "max",
-                        "PARIO_ORDER_FRAMES": str(args.order_frames)}
+    env = os.environ | {"PARIO_ORDER_SECONDS": str(args.order_seconds), "PARIO_ORDER_RATE": "200000",
+                        "PARIO_ORDER_RING": "256", "PARIO_ORDER_FRAMES": str(args.order_frames)}
     test = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peers", "test_order.py")
     print("  " + rig.run([sys.executable, test, rig.daemon(), rig.bench()], env=env).strip())
 

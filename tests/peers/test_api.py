@@ -305,6 +305,13 @@ class Documented(Case):
         self.assertEqual(sorted(named), sorted((route["method"], route["path"])
                                                for route in self.get("/v1")["routes"]))
 
+    def test_words_of_decisions(self):
+        due = {row["name"][len("calls_due_"):].replace("_", "-")
+               for row in self.get("/v1/counters")["counters"]
+               if row["object"] == "port" and row["name"].startswith("calls_due_")}
+        self.assertGreater(len(due), 8)
+        self.assertEqual(set(self.fields("What decides on an interrupt")), due | {"hold"})
+
     def test_fields(self):
         self.bench("vda", "--runtime", 600)
         wait_until(lambda: self.get("/v1/disks/vda")["queues"], "a queue runs")

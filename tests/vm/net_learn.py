@@ -85,7 +85,15 @@ class Learn:
             raise RigError(f"flows that came on pair {first} went as {went} from the other CPU, "
                            f"{cnt} requests, and came back as {came}, {returned} as was learnt")
 
+    def placed(self):
+        """Each pair's queues count as those of the virtual CPU that sends by it."""
+        queues = self.server.port(self.card.name)["queues"]
+        found = [queue["vcpus"] for queue in queues][:2 * PAIRS]
+        if found != [str(i // 2) for i in range(2 * PAIRS)]:
+            raise RigError(f"queues are driven by the virtual CPUs {found}")
+
     def run(self, lab):
+        lab.step("a pair is of one virtual CPU", self.placed)
         with load.Server(self.host, self.traffic, lab.work / "traffic.log"):
             lab.step("flows come back on the queue that they are sent from", self.learnt)
             lab.step("flows follow to another queue", self.moved)

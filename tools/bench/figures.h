@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `pario-bench figures block`: the evaluation of the paper that pario follows, redone on this
- * machine (ports: figures_net.h). This header is the data that its steps share; nothing of it is in any load's path.
+ * machine (ports: figures_net.h). This header is the data that its steps share; nothing of it is in
+ * any load's path.
  *
  * Theory of operation
  *

@@ -6,7 +6,7 @@
  *
  * A frame's way: header.c judges a vnet header against its frame, and writes one for a receiver
  * (pure); tx.c takes frames out of a transmit queue and sends them; rx.c puts frames into a receive
- * queue. control.c serves the control queue, rules.c makes the rules, steer.c says how frames to the
+ * queue. control.c serves the control queue, rules.c makes the rules, steer.c says how frames to a
  * port are spread over its queues, config.c what the driver is told, net.c makes and ends devices.
  */
 #ifndef PARIO_DEVICE_NET_NET_PRIV_H

@@ -110,6 +110,8 @@ void rx_publish(struct net_queue *queue)
 	virtqueue_complete(queue->queue.vq, queue->queue.pool, rx->done, rx->done_cnt);
 	rx->given_back += rx->done_cnt;
 	rx->done_cnt = 0;
+	if (unlikely(rx->copies_left))
+		rx_wait_settle(queue);
 }
 
 void net_rx_unfetch(struct net_queue *queue)

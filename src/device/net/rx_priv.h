@@ -66,6 +66,9 @@ struct net_rx {
 	struct frame_source source;
 	uint8_t *pool;
 	uint32_t pool_at, pool_used;
+	/* Copies that no longer wait, to be told (fabric_copies_add()) when what left is published.
+	 */
+	unsigned copies_left;
 };
 
 enum rx_put { RX_PUT_DONE, RX_PUT_NO_BUFFER };
@@ -92,6 +95,8 @@ void rx_wait_let_go(struct net_queue *queue, uint64_t now_ns, bool all);
 uint64_t rx_wait_deadline_ns(const struct net_rx *rx);
 /* The queue has other rules: nothing goes on by the old ones, which may be freed. */
 void rx_wait_rules_changed(struct net_queue *queue);
+/* What left is where the guest sees it: copies that are gone are no longer counted. */
+void rx_wait_settle(struct net_queue *queue);
 /* Drops everything. */
 void rx_wait_clear(struct net_queue *queue);
 

@@ -99,6 +99,8 @@ static void put_waiting(struct net_queue *queue, const struct rx_waiting *w)
 {
 	if (!w->pooled)
 		queue->rx->held_cnt--;
+	else
+		queue->rx->copies_left++;
 	if (w->kept)
 		exchange_put_kept(queue->exchange, w->frame);
 	else
@@ -140,6 +142,7 @@ static bool make_pooled(struct net_queue *queue, unsigned pos)
 		return false;
 	if (pos == 0 && rx->egressing)
 		net_egress_moved(&rx->egress, copy);
+	fabric_copies_add(queue->net->fabric, 1);
 	put_waiting(queue, w);
 	w->frame = copy;
 	w->pooled = true;
@@ -283,6 +286,16 @@ void rx_wait_rules_changed(struct net_queue *queue)
 void rx_wait_clear(struct net_queue *queue)
 {
 	drop_from(queue, 0);
+	rx_wait_settle(queue);
+}
+
+void rx_wait_settle(struct net_queue *queue)
+{
+	struct net_rx *rx = queue->rx;
+
+	if (rx->copies_left)
+		fabric_copies_add(queue->net->fabric, -(int)rx->copies_left);
+	rx->copies_left = 0;
 }
 
 void rx_wait_arrive(struct net_rx *rx, struct exchange *exchange)

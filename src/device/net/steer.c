@@ -122,7 +122,7 @@ static void want_host(struct net_steer *steer, unsigned queue_cnt, struct steeri
 	memcpy(want->table, steer->table, steer->table_cnt * sizeof(steer->table[0]));
 }
 
-/* All bytes are set, so that two of them may be compared. */
+/* What is not used of key and table is zero. */
 static void make_wanted(struct net_steer *steer, struct steering_options *want)
 {
 	const struct net_device *net = steer->net;
@@ -133,6 +133,14 @@ static void make_wanted(struct net_steer *steer, struct steering_options *want)
 		want_guest(&net->control->state, want);
 	else if (queue_cnt > 1)
 		want_host(steer, queue_cnt, want);
+}
+
+static bool is_the_same(const struct steering_options *a, const struct steering_options *b)
+{
+	return a->kind == b->kind && a->inner == b->inner && a->types == b->types &&
+	       a->key_bytes == b->key_bytes && a->table_cnt == b->table_cnt &&
+	       a->unclassified == b->unclassified && !memcmp(a->key, b->key, sizeof(a->key)) &&
+	       !memcmp(a->table, b->table, sizeof(a->table));
 }
 
 /* ---- bringing it to the switch ---- */
@@ -186,7 +194,7 @@ static int begin_change(struct net_steer *steer)
 	int status;
 
 	make_wanted(steer, &steer->coming);
-	if (memcmp(&steer->coming, &steer->present, sizeof(steer->coming)) != 0) {
+	if (!is_the_same(&steer->coming, &steer->present)) {
 		status = steering_new(&steer->coming, steer->net->pairs_max, &steering, &err);
 		if (status)
 			return status;

@@ -15,7 +15,8 @@
  *    frames were sent. When the queue moves, it stays there with the remainder, and the queue gets
  *    another at its new worker.
  *    The new worker sends nothing before that has come back (net_queue.left_out: all of it has been
- *    delivered then), for a bounded time: no flow is reordered by the move.
+ *    delivered then) and as long as receivers have copies of frames that wait for buffers, for a
+ *    bounded time: no flow is reordered by the move.
  * 4. A queue that drains waits for what is out. Receivers give back within a bound (rx_wait.c), and
  *    the kernel what a tap wrote.
  */
@@ -269,7 +270,8 @@ static bool must_wait(struct net_queue *queue, uint64_t now_ns)
 		return false;
 	if (queue->left_until_ns == UINT64_MAX)
 		queue->left_until_ns = now_ns + LEFT_WAIT_NS;
-	if (load_acquire(&queue->left_out) && now_ns < queue->left_until_ns)
+	if ((load_acquire(&queue->left_out) || fabric_has_copies(queue->net->fabric)) &&
+	    now_ns < queue->left_until_ns)
 		return true;
 	queue->left_until_ns = 0;
 	return false;
@@ -313,7 +315,9 @@ int net_tx_open(struct net_queue *queue, struct err *err)
 	tx->source.returned = frames_returned;
 	tx->poller = &queue->queue.poller;
 	queue->tx = tx;
-	queue->left_until_ns = load_acquire(&queue->left_out) ? UINT64_MAX : 0;
+	queue->left_until_ns =
+		load_acquire(&queue->left_out) || fabric_has_copies(queue->net->fabric) ? UINT64_MAX
+											: 0;
 	return 0;
 }
 

@@ -113,6 +113,7 @@ static void wrong_options_are_refused(void **state)
 		"a --rate 0",
 		"a --memcpy",
 		"a --verify --cpus 0,0",
+		"a b --answers",
 		"a --spacing poisson",
 		"a --rate 5 --spacing odd",
 		"a --verify --queue-pairs 2 --ring packed --in-order",
@@ -179,6 +180,28 @@ static void frames_say_who_and_when(void **state)
 		assert_int_equal(frame()[11], 1);
 		frame_gen_fini(&g);
 	}
+}
+
+static void answers_belong_to_their_flow(void **state)
+{
+	struct frame_opts opts = plain;
+	struct frame_seen seen = {0};
+	struct frame_gen g;
+
+	(void)state;
+	opts.answers = true;
+	opts.stream = FRAME_FROM_B;
+	assert_int_equal(frame_gen_init(&g, &opts), 0);
+	frame_build(&g, buffer, 60);
+	for (uint32_t n = 0; n < 2 * FLOWS; n++) {
+		frame_next(&g, buffer, 60, n, 0);
+		assert_int_equal(frame()[34] << 8 | frame()[35], 9);
+		assert_int_equal(frame()[36] << 8 | frame()[37], FRAME_PORT_FIRST + n % FLOWS);
+		assert_true(frame_parse(frame(), 60, &seen));
+		assert_int_equal(seen.flow, n % FLOWS);
+		assert_int_equal(seen.count, n / FLOWS);
+	}
+	frame_gen_fini(&g);
 }
 
 static void macs_vary_in_pairs(void **state)
@@ -505,6 +528,7 @@ int main(void)
 		cmocka_unit_test(options_are_taken),
 		cmocka_unit_test(wrong_options_are_refused),
 		cmocka_unit_test(frames_say_who_and_when),
+		cmocka_unit_test(answers_belong_to_their_flow),
 		cmocka_unit_test(macs_vary_in_pairs),
 		cmocka_unit_test(long_frames_are_to_be_segmented),
 		cmocka_unit_test(frames_of_others_are_known),

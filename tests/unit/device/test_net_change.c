@@ -116,7 +116,8 @@ static uint64_t dropped(void)
 	assert_int_equal(from.drop_runt + from.drop_spoofed + from.drop_vlan + from.drop_storm +
 				 from.drop_hairpin,
 			 0);
-	return stats.rx_no_buffer + to.drop_no_queue + to.drop_inbox_full + from.drop_no_port;
+	return stats.rx_no_buffer + to.drop_no_queue + to.drop_inbox_full + to.drop_held +
+	       from.drop_no_port;
 }
 
 /* Every frame reached its receiver, which may have had no buffers for too long. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls of ports' queues that are held: how long they stay, and what lets them go, with real workers
- * in each way of polling. Bounds are so long that nothing here depends on time.
+ * Calls of ports' queues that are held: how long they stay, and what lets them go, with real
+ * workers in each way of polling. Bounds are so long that nothing here depends on time.
  * Not when a call is held (unit/virtqueue).
  */
 #include "net_rig.h"

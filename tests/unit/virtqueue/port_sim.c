@@ -125,12 +125,14 @@ static void decide(struct sim *sim)
 	const bool was_held = sim->state->due_ns != 0;
 	enum coalesce_verdict verdict;
 	uint64_t limit_ns;
+	unsigned asks;
 
 	if (o->config.mode == COALESCE_OFF) {
 		sim->new_cnt = 0;
 		call_guest(sim);
 		return;
 	}
+	asks = coalesce_port_asks(&o->config, sim->state, sim->now_ns);
 	verdict = coalesce_decide_port(&o->config, sim->state,
 				       &(struct coalesce_port_input){
 					       .now_ns = sim->now_ns,
@@ -138,6 +140,7 @@ static void decide(struct sim *sim)
 					       .new_bytes = sim->new_cnt * 60,
 					       .used_cnt = sim->unsignalled,
 					       .size = o->size,
+					       .asks = asks,
 					       .free_cnt = free_cnt(sim),
 					       .sent_cnt = o->unseen ? 0 : sim->sent,
 					       .sent_known = true,

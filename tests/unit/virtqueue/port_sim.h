@@ -60,7 +60,7 @@ struct sim_result {
 	uint64_t over_ns;         /* held longer than usecs, at most */
 	uint64_t mean_ns, p99_ns; /* from coming to being read */
 	uint64_t verdicts[COALESCE_VERDICT_MAX_];
-	uint64_t held_first_ns; /* after the start: the first hold since jump_ns or pairs_until_ns */
+	uint64_t held_first_ns; /* after the start: first hold since jump_ns, pairs_until_ns */
 	struct coalesce_port_state state;
 };
 

@@ -48,6 +48,7 @@ static enum coalesce_verdict at(struct port *port, uint64_t now_ns, unsigned cnt
 	port->input.new_cnt = cnt;
 	port->input.new_bytes = cnt * 60;
 	port->input.used_cnt += cnt;
+	port->input.asks = coalesce_port_asks(&port->config, &port->state, now_ns);
 	verdict = coalesce_decide_port(&port->config, &port->state, &port->input);
 	if (verdict != COALESCE_HOLD) {
 		port->input.used_cnt = 0;
@@ -224,7 +225,7 @@ static void test_target_is_the_root_law(void **state)
 	static const struct {
 		uint64_t gap_ns;
 		unsigned frames_min, frames_max; /* that its hold time is */
-	} rows[] = {{20 * US, 12, 14}, {10 * US, 18, 20}, {1 * US, 58, 61}};
+	} rows[] = {{20 * US, 12, 14}, {10 * US, 18, 20}, {1 * US, 29, 31}};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
@@ -296,6 +297,27 @@ static void test_batches_from_below_have_their_calls(void **state)
 	for (unsigned i = 0; i < 1000; i++)
 		(void)at(&port, T0 + S / 2 + i * 20 * US, 8);
 	assert_true(port.state.hold_ns > 0);
+}
+
+/* The hold would end before the next batch: so it ends with this one. */
+static void test_a_hold_ends_with_a_batch(void **state)
+{
+	unsigned calls = 0, looks = 0;
+	struct port port;
+
+	(void)state;
+	adaptive(&port);
+	for (unsigned i = 0; i < 2000; i++) {
+		const uint64_t now_ns = T0 + i * 80 * US;
+
+		if (port.state.due_ns && port.state.due_ns < now_ns)
+			looks += at(&port, port.state.due_ns, 0) != COALESCE_HOLD;
+		calls += at(&port, now_ns, 10) != COALESCE_HOLD;
+	}
+	/* 156 us of 80 us each: two batches share a call, and nobody looks at the clock. */
+	assert_in_range(port.state.hold_ns, 81 * US, 159 * US + 80 * US);
+	assert_in_range(calls, 650, 1200);
+	assert_int_equal(looks, 0);
 }
 
 /* It waits for frames that do not come: not to the end. */
@@ -554,6 +576,7 @@ int main(void)
 		cmocka_unit_test(test_target_within_the_bounds),
 		cmocka_unit_test(test_nothing_is_held_below_a_rate),
 		cmocka_unit_test(test_batches_from_below_have_their_calls),
+		cmocka_unit_test(test_a_hold_ends_with_a_batch),
 		cmocka_unit_test(test_quiet_ends_a_hold),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_barren_holds_become_rare),

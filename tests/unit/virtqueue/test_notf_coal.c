@@ -89,7 +89,7 @@ static void test_time_comes_first(void **state)
 	}
 }
 
-/* Time does not run while there is nothing to be called for, and begins with the first, not each. */
+/* Time does not run while nothing is to be called for, and begins with the first, not each. */
 static void test_time_runs_from_the_first_packet(void **state)
 {
 	struct port port;

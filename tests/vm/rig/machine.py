@@ -140,6 +140,9 @@ class Qemu(Machine):
             argv += ["-chardev", f"socket,id=chr-{disk.name},path={disk.socket}",
                      "-device", f"vhost-user-blk-pci,chardev=chr-{disk.name},"
                      f"num-queues={disk.queues},packed={'on' if self.packed else 'off'}"]
+        if self.nics:
+            # As libvirt does it: pariod then knows the threads of virtual CPUs.
+            argv += ["-name", "debug-threads=on"]
         for nic in self.nics:
             argv += ["-chardev", f"socket,id=chr-{nic.name},path={nic.socket}",
                      "-netdev", f"vhost-user,id=net-{nic.name},chardev=chr-{nic.name},"

@@ -64,6 +64,9 @@ class NetPariod(backend.Backend):
 
     def start(self):
         super().start()
+        # Ports listen before uplinks have their interfaces.
+        process.wait_until(lambda: " ready: " in self.log_text(), backend.START_SECONDS,
+                           "pariod is ready", also=self.child.must_live)
         self.on_start()
 
     def command(self):

@@ -259,6 +259,7 @@ static void result_sum(struct netload_engine *e, struct netload_result *r)
 		in->received_cnt += l->received_cnt;
 		in->received_bytes += l->received_bytes;
 		in->marked_cnt += l->marked_cnt;
+		in->returned_cnt += l->returned_cnt;
 		histogram_merge(&in->latency_ns, &l->latency_ns);
 		r->kick_cnt += l->kick_cnt;
 		r->rx_call_cnt += l->rx_call_cnt;

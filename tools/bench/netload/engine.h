@@ -55,6 +55,7 @@ struct netload_lane {
 	uint64_t sent_cnt, sent_bytes;
 	uint64_t received_cnt, received_bytes;
 	uint64_t kick_cnt, rx_call_cnt, tx_call_cnt;
+	uint64_t returned_cnt;    /* received on the pair that the flow is sent from here */
 	uint64_t skipped_cnt;     /* due, and left out */
 	struct histogram late_ns; /* behind their due times */
 	/* Always. */
@@ -104,7 +105,7 @@ struct netload_engine {
 /* Sums of one direction; from[0]: sent by the first socket. */
 struct netload_sums {
 	uint64_t sent_cnt, sent_bytes, received_cnt, received_bytes, marked_cnt;
-	uint64_t skipped_cnt;
+	uint64_t returned_cnt, skipped_cnt;
 	struct histogram latency_ns, late_ns;
 };
 

@@ -105,7 +105,7 @@ static void build_l4(const struct frame_gen *g, uint8_t *l4, uint32_t bytes)
 	uint16_t port_to = FRAME_PORT_TO;
 
 	memset(l4, 0, g->opts.gso_size ? FRAME_TCP_BYTES : FRAME_UDP_BYTES);
-	memcpy(l4 + 2, &port_to, sizeof(port_to));
+	memcpy(g->opts.answers ? l4 : l4 + 2, &port_to, sizeof(port_to));
 	if (g->opts.gso_size) {
 		struct frame_option option = {
 			.nop = {1, 1}, .kind = 8, .bytes = 10, .magic = FRAME_MAGIC};

@@ -4,7 +4,8 @@
  * and recognised on the other side. How they travel is driver/net.h's affair, and whether what came
  * is what was sent is verify.c's.
  *
- * Frames are IPv4 with UDP, or with TCP when they are to be segmented. The flow is the source port.
+ * Frames are IPv4 with UDP, or with TCP when they are to be segmented. The flow is the source port,
+ * of answers the destination port: so an answer belongs to the flow that it answers.
  * Each flow counts: UDP frames carry a tag with the count, TCP frames have the count of bytes as
  * their sequence number, so that they are known again however they were segmented. The tag, or the
  * TCP timestamp option in its place, says who sent it and when.
@@ -36,6 +37,7 @@ struct frame_opts {
 	uint16_t gso_size;  /* 0: UDP; else TCP with this MSS */
 	bool csum;          /* ask for checksums to be completed (always so with gso) */
 	bool stamps;        /* write the time of sending */
+	bool answers;       /* ports exchanged */
 	bool fill;          /* contents and checksums by flow and count, for verify mode */
 	uint32_t flow_cnt;  /* of all streams of this side */
 	uint8_t stream;     /* pair, FRAME_FROM_B */
@@ -135,7 +137,7 @@ static inline void frame_next(struct frame_gen *g, uint8_t *buffer, uint32_t byt
 	g->flow = flow + g->opts.stream_cnt;
 	if (g->flow >= g->opts.flow_cnt)
 		g->flow = g->first_flow;
-	memcpy(l4, &port, sizeof(port));
+	memcpy(g->opts.answers ? l4 + 2 : l4, &port, sizeof(port));
 	if (g->opts.mac_cnt > 1) {
 		uint16_t low = frame_be16((uint16_t)g->mac);
 
@@ -169,7 +171,7 @@ static inline void frame_next(struct frame_gen *g, uint8_t *buffer, uint32_t byt
 static inline bool frame_parse(const uint8_t *frame, uint32_t bytes, struct frame_seen *seen)
 {
 	const uint8_t *ip, *l4;
-	uint16_t port;
+	uint16_t port[2];
 
 	/* The shortest of ours, so that nothing below needs to ask again but for TCP. */
 	if (__builtin_expect(bytes < FRAME_BYTES_MIN - 4, 0))
@@ -179,12 +181,15 @@ static inline bool frame_parse(const uint8_t *frame, uint32_t bytes, struct fram
 		return false;
 	ip = frame + seen->l2_bytes;
 	l4 = ip + FRAME_IP_BYTES;
-	memcpy(&port, l4 + 2, sizeof(port));
-	if (__builtin_expect(ip[-2] != 8 || ip[-1] != 0 || ip[0] != 0x45 || port != FRAME_PORT_TO,
-			     0))
+	memcpy(port, l4, sizeof(port));
+	if (port[1] != FRAME_PORT_TO) {
+		port[1] = port[0];
+		memcpy(&port[0], l4 + 2, sizeof(port[0]));
+	}
+	if (__builtin_expect(
+		    ip[-2] != 8 || ip[-1] != 0 || ip[0] != 0x45 || port[1] != FRAME_PORT_TO, 0))
 		return false;
-	memcpy(&port, l4, sizeof(port));
-	seen->flow = (uint32_t)frame_be16(port) - FRAME_PORT_FIRST;
+	seen->flow = (uint32_t)frame_be16(port[0]) - FRAME_PORT_FIRST;
 	seen->tcp = ip[9] == 6;
 	if (seen->tcp) {
 		const struct frame_option *option = (const void *)(l4 + 20);

@@ -65,6 +65,8 @@ static inline void receive_one(struct netload_worker *w, struct netload_lane *l,
 	if (w->phase == NETLOAD_MEASURE) {
 		l->received_cnt++;
 		l->received_bytes += f->bytes;
+		if (e->opts->answers)
+			l->returned_cnt += seen.flow % e->opts->pairs == l->rx->fq->idx / 2u;
 	}
 	if (!(seen.stream & FRAME_MEASURED))
 		return;

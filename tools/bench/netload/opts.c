@@ -29,6 +29,7 @@ enum {
 	OPT_PEER_MAC,
 	OPT_VLAN,
 	OPT_DIRECTION,
+	OPT_ANSWERS,
 	OPT_LOOP,
 	OPT_RATE,
 	OPT_SPACING,
@@ -72,6 +73,7 @@ static const struct option longopts[] = {
 	{"peer-mac", required_argument, NULL, OPT_PEER_MAC},
 	{"vlan", required_argument, NULL, OPT_VLAN},
 	{"direction", required_argument, NULL, OPT_DIRECTION},
+	{"answers", no_argument, NULL, OPT_ANSWERS},
 	{"loop", no_argument, NULL, OPT_LOOP},
 	{"rate", required_argument, NULL, OPT_RATE},
 	{"spacing", required_argument, NULL, OPT_SPACING},
@@ -270,6 +272,8 @@ static bool *flag_of(struct netload_opts *o, int opt)
 		return &o->imix;
 	case OPT_CSUM:
 		return &o->csum;
+	case OPT_ANSWERS:
+		return &o->answers;
 	case OPT_LOOP:
 		return &o->loop;
 	case OPT_VERIFY:
@@ -341,6 +345,8 @@ static int check(struct netload_opts *o)
 				      o->cpu_cnt);
 	if (o->socket_cnt == 1 && o->back)
 		return options_reject("--direction", "both given, that takes two sockets");
+	if (o->answers && !o->back)
+		return options_reject("--answers", "given without --direction both");
 	if (o->socket_cnt == 2 && o->loop)
 		return options_reject("--loop", "given with two sockets, one allowed");
 	if (o->spacing != NETLOAD_EVEN && o->rate == 0)

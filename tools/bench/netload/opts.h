@@ -31,6 +31,7 @@ struct netload_opts {
 	uint8_t mac[2][6]; /* of the first socket's side, and of the second's */
 	uint16_t vlan;     /* 0: none */
 	bool back;         /* the second socket sends too */
+	bool answers;      /* what the second sends belongs to the flows of the first */
 	bool loop;         /* one socket: what was sent is to come back */
 	double rate;       /* frames a second in each direction; 0: as fast as possible */
 	enum netload_spacing spacing; /* of frames with a rate */

@@ -168,6 +168,12 @@ void netload_report_table(FILE *out, const struct netload_report *r)
 	for (unsigned int i = 0; i < res->from_cnt; i++)
 		if (res->from[i].late_ns.cnt)
 			pacing_line(out, r, i);
+	for (unsigned int i = 0; i < res->from_cnt && r->opts->answers; i++)
+		fprintf(out, "%-6s %.2f %% came on the queue pair that their flow is sent from\n",
+			direction_name(r->opts, i),
+			res->from[i].received_cnt ? 100 * (double)res->from[i].returned_cnt /
+							    (double)res->from[i].received_cnt
+						  : 0);
 	if (r->opts->irq)
 		calls_line(out, r);
 	if (r->opts->pairs > 1)
@@ -214,6 +220,8 @@ static void direction_object(FILE *out, const struct netload_report *r, unsigned
 		(unsigned long long)netload_lost(r->engine, r->result, from),
 		per_second(r, s->sent_cnt), per_second(r, s->received_cnt),
 		per_second(r, s->received_bytes) * 8);
+	if (r->opts->answers)
+		fprintf(out, ", \"returned\": %llu", (unsigned long long)s->returned_cnt);
 	if (h->cnt)
 		quantiles_object(out, "latency_ns", h);
 	if (s->late_ns.cnt) {

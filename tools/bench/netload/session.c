@@ -206,6 +206,7 @@ struct frame_opts netload_frame_opts(const struct netload_opts *o, unsigned int 
 		.gso_size = o->gso_size,
 		.csum = o->csum,
 		.stamps = o->stamps,
+		.answers = o->answers && port,
 		.fill = o->verify,
 		.flow_cnt = o->flow_cnt,
 		.stream = (uint8_t)(pair | (port ? FRAME_FROM_B : 0)),

@@ -20,6 +20,7 @@ const char netload_help[] =
 	"  --mac MAC, --peer-mac MAC   of the side of the first socket, and of the second\n"
 	"  --vlan ID         send with this tag; none\n"
 	"  --direction DIR   a-b (default) or both\n"
+	"  --answers         what the second side sends belongs to the flows of the first\n"
 	"  --loop            one socket: what is sent comes back\n"
 	"  --rate N          frames a second in each direction; max (default)\n"
 	"  --spacing HOW     with a rate: even (default), bursts of as many as --burst, or "
