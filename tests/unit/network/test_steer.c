@@ -83,12 +83,11 @@ static void run_table(unsigned worker_cnt)
 	steer_set_table(&guest, 16, queue_0, 1);
 	expect_at(0);
 	steer_set_table(&guest, 16, queue_1, 1);
-	expect_at(1);
+	expect_soon_at(1);
 	steer_set_table(&guest, 16, queue_2, 1);
-	expect_at(2);
+	expect_soon_at(2);
 	assert_int_equal(stats().moves, 2);
-	assert_int_equal(stats().moves_given_up, 0);
-	assert_int_equal(steer_port_frames(&guest), 3);
+	assert_int_equal(steer_port_frames(&guest), sequence);
 	end();
 }
 
@@ -149,7 +148,7 @@ static void test_unusable(void **state)
 		used += frames_of(i) > 0;
 	assert_int_equal(used, 1);
 	steer_queue_open(&guest, 1, 1);
-	expect_at(1);
+	expect_soon_at(1);
 	end();
 }
 
@@ -162,12 +161,12 @@ static void test_receivers(void **state)
 	steer_set_table(&guest, 16, queue_1, 1);
 	expect_at(0);
 	netport_set_receivers(guest.port.port, 4);
-	expect_at(1);
+	expect_soon_at(1);
 	assert_int_equal(stats().moves, 1);
 	netport_set_receivers(guest.port.port, 1);
-	expect_at(0);
+	expect_soon_at(0);
 	netport_set_receivers(guest.port.port, 2);
-	expect_at(1);
+	expect_soon_at(1);
 	end();
 }
 
