@@ -144,18 +144,6 @@ void exchange_frame_returned(struct frame *frame)
 	frame->source->returned(frame->source, &frame, 1);
 }
 
-/* Nobody sends from another worker. */
-void fabric_copies_add(struct fabric *fabric, int cnt)
-{
-	(void)fabric, (void)cnt;
-}
-
-bool fabric_has_copies(const struct fabric *fabric)
-{
-	(void)fabric;
-	return false;
-}
-
 void netport_show_drop(struct netport *port, struct exchange *exchange, const struct frame *frame,
 		       enum netport_drop why)
 {
