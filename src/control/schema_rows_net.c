@@ -230,7 +230,7 @@ static const struct schema_row port_rows[] = {
 		 "the guest has free, nor for an answer that it waits for. What the guest sets "
 		 "itself (ethtool -C) goes over it."},
 	/* The bounds, not the goals, of adaptive: what the receive ring of most guests holds, and
-	 * half of what a person's ping shows as a tenth. */
+	 * what a guest that takes 5000 frames a second needs for six of them to share a call. */
 	{.key = "coalesce.packets",
 	 .runtime = true,
 	 .type = SCHEMA_INT,
@@ -242,7 +242,7 @@ static const struct schema_row port_rows[] = {
 	{.key = "coalesce.usecs",
 	 .runtime = true,
 	 .type = SCHEMA_INT,
-	 .value = "500",
+	 .value = "1500",
 	 .min = 1,
 	 .max = COALESCE_USECS_MAX,
 	 .offset = SCHEMA_OFFSET(config_port, front.coalesce.usecs),

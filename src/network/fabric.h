@@ -18,7 +18,8 @@
  * 4. An entry names a port by its place in the fabric and that place's generation, never by
  *    address. So what is still in a ring when a port goes is looked up in vain and given back.
  * 5. A queue that has moved on: B gives the frame back to A with the port's number (BOUNCE), and A
- *    pushes it to the present owner, once. The count of 2. stays one for each pair.
+ *    holds it until all of them are back and the present owner is known (steer_move.c). A fence
+ *    that A pushes behind them is answered through the return ring, and counts as a frame of 2.
  */
 #ifndef PARIO_NETWORK_FABRIC_H
 #define PARIO_NETWORK_FABRIC_H

@@ -10,8 +10,8 @@
  *    replicas before its queues can come, and takes it out of all of them before it is freed.
  * 2. A receiving queue (struct netport_queue, embedded in its user's) belongs to one worker from
  *    netport_queue_open() to _close(). Only there is deliver() called. Senders look up the owner's
- *    number; a frame that comes to a worker which the queue has left is passed on to its owner, or
- *    dropped and counted.
+ *    number; a frame that comes to a worker which the queue has left goes back, and then to its
+ *    owner, before newer ones; or it is dropped and counted.
  * 3. netport_send() classifies a burst (VLAN, spoofing), learns, looks up, and gives each frame to
  *    deliver() of a queue here, or to the inbox of its worker. Headers are read from frame->head
  *    alone.
@@ -156,7 +156,7 @@ struct join;
  * Takes it over, and frees it when no worker has it any more. One such change at a time (the join
  * must have heard); -ENOMEM through the join, and it is freed. A port may close meanwhile: the join
  * hears before closed() runs. A bucket that changes its queue, and
- * a queue that changes its worker, does so without reordering a flow: see steer.c.
+ * a queue that changes its worker, does so without reordering a flow: see steer_move.c.
  */
 struct steering;
 void netport_set_steering(struct netport *port, struct steering *steering, struct join *join);

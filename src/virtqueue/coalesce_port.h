@@ -47,7 +47,7 @@
 #include "virtqueue/coalesce_search.h"
 
 /* What a call costs, in ns of a frame's waiting. */
-#define COALESCE_CALL_COST_NS 1800000u
+#define COALESCE_CALL_COST_NS 3600000u
 /*
  * More frames than that are not waited for: a fixed 32, as others have it, is to be as dear in
  * calls and slower, not the other way round. From there on a batch brings as many by itself.

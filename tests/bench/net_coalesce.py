@@ -17,7 +17,7 @@ from net_rig import running
 from rig import SERVER_CPU, Failed
 
 MODES = ("off", "static", "adaptive")
-DEADLINE_US = 500
+DEADLINE_US = 1500
 KEYS = {"off": "", "static": ",coalesce.packets=32,coalesce.usecs=1000",
         "adaptive": f",coalesce.usecs={DEADLINE_US}"}
 SHARES = tuple(i / 10 for i in range(1, 11))

@@ -89,7 +89,6 @@ class Guest:
 
     def __init__(self, kind, card, host, server, program):
         self.kind, self.card, self.host, self.server = kind, card, host, server
-        self.program = program
         self.traffic = ["taskset", "-c", str(PARIO_CPU), str(program)]
 
     def set_mode(self, mode):
@@ -122,8 +121,9 @@ class Guest:
         return total
 
     def calls(self):
-        port = self.server.port(self.card.name)
-        return port["queues"][0]["counters"]["ring"]["calls"]
+        """Counters of the receive ring that tell of calls, by name."""
+        ring = self.server.port(self.card.name)["queues"][0]["counters"]["ring"]
+        return {name: value for name, value in ring.items() if name.startswith("calls")}
 
     def udp(self, rate, seconds):
         """Frames at a rate; what came of them."""
@@ -137,9 +137,11 @@ class Guest:
         megabytes = got["bytes"] / 1e6
         if not megabytes:
             raise RigError(f"{self.kind}: nothing came of {said['sent']} frames")
+        why = {name: calls_after[name] - calls_before[name] for name in calls_after}
         return {
+            "why": why,
             "interrupts": (after[0] - before[0]) / megabytes,
-            "calls": (calls_after - calls_before) / megabytes,
+            "calls": why["calls"] / megabytes,
             "lost": said["sent"] - got["received"],
             "lost_share": 1 - got["received"] / said["sent"],
             "received_pps": got["received"] / said["seconds"],
@@ -203,12 +205,16 @@ class Bench:
               f"{rate:,.0f} a second from here on")
         runs = self.turns(self.options.pairs, lambda: self.guest.udp(rate, self.options.seconds))
         by = {key: {mode: [run[key] for run in runs[mode]] for mode in MODES}
-              for key in runs["off"][0]}
+              for key in runs["off"][0] if key != "why"}
         say("UDP, interrupts of guest", by["interrupts"], "/MB",
             ratios(by["interrupts"]["off"], by["interrupts"]["adaptive"]), least_and_greatest,
             "off / adaptive >= 5")
         say("UDP, calls of pariod", by["calls"], "/MB",
             ratios(by["calls"]["off"], by["calls"]["adaptive"]), least_and_greatest)
+        why = {name: sum(run["why"][name] for run in runs["adaptive"])
+               for name in runs["adaptive"][0]["why"]}
+        print("  UDP, adaptive, all runs      " +
+              ", ".join(f"{name} {cnt:,}" for name, cnt in why.items() if cnt))
         say("UDP, lost", by["lost"], "frames", goal="no more")
         for key, label in (("guest_cpu", "UDP, CPU, guest's account"),
                            ("host_cpu", "UDP, CPU, host's account")):
@@ -262,8 +268,9 @@ def measure(kind, options, work):
         if not path.exists():
             raise RigError(f"{path} is not built")
     uml = kind == "uml"
+    keys = [key for key in options.keys.split(",") if key]
     nic = netback.Nic("g0", work / "g0.sock", "" if uml else "52:54:00:00:00:01",
-                      keys=("queue-num=rings",) if uml else ())
+                      keys=(*keys, *(["queue-num=rings"] if uml else [])))
     with netback.Namespace("pario-bench") as namespace, \
             netback.NetPariod(pariod, [nic], work, [netback.Uplink("up", "tap0")], namespace,
                               more=("--workers", str(PARIO_CPU))) as server:
@@ -307,6 +314,8 @@ def main():
                         default=["udp", "tcp", "times"])
     parser.add_argument("--pairs", type=int, default=7, help="of throughput and interrupts")
     parser.add_argument("--time-pairs", type=int, default=15, help="of times")
+    parser.add_argument("--keys", default="", metavar="KEY=VALUE,...",
+                        help="of the port, beside coalesce.mode, for example coalesce.usecs=2000")
     parser.add_argument("--seconds", type=float, default=3,
                         help="of each run of UDP; of TCP two thirds, of times a quarter")
     options = parser.parse_args()

@@ -126,21 +126,22 @@ void exchange_put_kept(struct exchange *exchange, struct frame *frame)
 	exchange_put(exchange, frame);
 }
 
-void exchange_frame_returned(struct frame *frame)
-{
-	frame->source->returned(frame->source, &frame, 1);
-}
-
-/* Nobody sends from another worker. */
+/* Queues do not move here. */
 void fabric_copies_add(struct fabric *fabric, int cnt)
 {
-	(void)fabric, (void)cnt;
+	(void)fabric;
+	(void)cnt;
 }
 
 bool fabric_has_copies(const struct fabric *fabric)
 {
 	(void)fabric;
 	return false;
+}
+
+void exchange_frame_returned(struct frame *frame)
+{
+	frame->source->returned(frame->source, &frame, 1);
 }
 
 void netport_show_drop(struct netport *port, struct exchange *exchange, const struct frame *frame,

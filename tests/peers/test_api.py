@@ -518,7 +518,7 @@ class Ports(Case):
         self.assertEqual(config["steering"],
                          {"mode": "learn", "types": None, "key": None, "table": None,
                           "inner": False, "interval-ms": None})
-        self.assertEqual(config["coalesce"], {"mode": "adaptive", "packets": 256, "usecs": 500})
+        self.assertEqual(config["coalesce"], {"mode": "adaptive", "packets": 256, "usecs": 1500})
         self.assertNotIn("steering.types", self.run_pario("show", "vm1", "--all"))
         self.assertEqual(self.port("vm2")["config"]["steering"],
                          {"mode": "rss", "types": "all", "key": None, "table": None,
@@ -547,7 +547,7 @@ class Ports(Case):
         # Disks follow the daemon, ports do not.
         self.run_pario("set", "daemon", "coalesce.usecs=33")
         self.assertEqual(self.get("/v1/disks/vda")["config"]["coalesce"]["usecs"], 33)
-        self.assertEqual(self.port()["config"]["coalesce"]["usecs"], 500)
+        self.assertEqual(self.port()["config"]["coalesce"]["usecs"], 1500)
 
     def test_what_cannot_be_changes_nothing(self):
         self.run_pario("set", "vm1", "steering.mode=rss", "steering.table=0,1")

@@ -479,7 +479,7 @@ static void test_coalescing_is_a_ports_own(void **state)
 	assert_int_equal(((struct config_port *)copy)->front.poll, POLL_MODE_NEVER);
 	assert_int_equal(((struct config_port *)copy)->front.coalesce.mode, COALESCE_ADAPTIVE);
 	assert_int_equal(((struct config_port *)copy)->front.coalesce.packets, 256);
-	assert_int_equal(((struct config_port *)copy)->front.coalesce.usecs, 500);
+	assert_int_equal(((struct config_port *)copy)->front.coalesce.usecs, 1500);
 	config_discard(copy);
 	copy = config_follow(&s->config, config_at(&s->config, CONFIG_DISK, 0), daemon, &s->errors);
 	assert_int_equal(((struct config_disk *)copy)->front.coalesce.mode, COALESCE_STATIC);

@@ -83,12 +83,11 @@ static void run_table(unsigned worker_cnt)
 	steer_set_table(&guest, 16, queue_0, 1);
 	expect_at(0);
 	steer_set_table(&guest, 16, queue_1, 1);
-	expect_at(1);
+	expect_soon_at(1);
 	steer_set_table(&guest, 16, queue_2, 1);
-	expect_at(2);
+	expect_soon_at(2);
 	assert_int_equal(stats().moves, 2);
-	assert_int_equal(stats().moves_given_up, 0);
-	assert_int_equal(steer_port_frames(&guest), 3);
+	assert_int_equal(steer_port_frames(&guest), sequence);
 	end();
 }
 
@@ -149,7 +148,7 @@ static void test_unusable(void **state)
 		used += frames_of(i) > 0;
 	assert_int_equal(used, 1);
 	steer_queue_open(&guest, 1, 1);
-	expect_at(1);
+	expect_soon_at(1);
 	end();
 }
 
@@ -162,12 +161,12 @@ static void test_receivers(void **state)
 	steer_set_table(&guest, 16, queue_1, 1);
 	expect_at(0);
 	netport_set_receivers(guest.port.port, 4);
-	expect_at(1);
+	expect_soon_at(1);
 	assert_int_equal(stats().moves, 1);
 	netport_set_receivers(guest.port.port, 1);
-	expect_at(0);
+	expect_soon_at(0);
 	netport_set_receivers(guest.port.port, 2);
-	expect_at(1);
+	expect_soon_at(1);
 	end();
 }
 
@@ -232,6 +231,28 @@ static void test_give_up_here(void **state)
 {
 	(void)state;
 	run_give_up(0);
+}
+
+/* Other buckets while a queue has no buffers: the others do not wait for it for ever. */
+static void test_blocked_port(void **state)
+{
+	uint32_t number = 0;
+
+	(void)state;
+	begin(2, POLL_MODE_ADAPTIVE);
+	steer_set_table(&guest, 16, queue_1, 1);
+	steer_queue_set_full(&guest, 1, true);
+	send_one();
+	rig_until(rig, get(&sender.sender.back) == 1);
+	steer_set_table(&guest, 32, queue_2, 1);
+	do {
+		steer_send(&sender, 0, FLOW + 1, ++number, 1);
+		rig_until(rig, get(&sender.sender.sent) == get(&sender.sender.back));
+	} while (frames_of(2) == 0);
+	/* By each worker that could have sent there. */
+	assert_true(stats().moves_given_up >= 1);
+	assert_int_equal(frames_of(2) + stats().drop_held, number);
+	end();
 }
 
 /* The old queue closes, with what waits in it: nothing is outstanding any more. */
@@ -386,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_learn),
 		cmocka_unit_test(test_give_up),
 		cmocka_unit_test(test_give_up_here),
+		cmocka_unit_test(test_blocked_port),
 		cmocka_unit_test(test_old_queue_closes),
 		cmocka_unit_test(test_queue_on_its_way),
 		cmocka_unit_test(test_queue_lost),
