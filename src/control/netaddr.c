@@ -8,19 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/hex_digit.h"
+
 #define MAC_GROUP 0x01
 #define MAC_LOCAL 0x02
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 bool netaddr_parse_mac(const char *text, uint8_t mac[NETADDR_MAC_BYTES])
 {

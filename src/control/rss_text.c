@@ -11,6 +11,7 @@
 
 #include "base/compiler.h"
 #include "base/overflow.h"
+#include "control/hex_digit.h"
 
 #define WORD_BYTES_MAX 24
 
@@ -22,17 +23,6 @@ static PRINTF_LIKE(2, 3) bool refuse(char why[RSS_TEXT_WHY_BYTES], const char *f
 	vsnprintf(why, RSS_TEXT_WHY_BYTES, fmt, args);
 	va_end(args);
 	return false;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 bool rss_parse_key(const char *text, struct rss_key *key, char why[RSS_TEXT_WHY_BYTES])

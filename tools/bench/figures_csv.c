@@ -4,12 +4,11 @@
  * docs/man/pario-bench.1.scd describes the columns.
  */
 #include "figures.h"
+#include "figures_csv.h"
 
-#include <errno.h>
 #include <math.h>
 
-/* Quoted as RFC 4180 says; the texts are one line each. */
-static void text_write(FILE *out, const char *text)
+void csv_write_text(FILE *out, const char *text)
 {
 	fputc('"', out);
 	for (; *text; text++) {
@@ -20,8 +19,7 @@ static void text_write(FILE *out, const char *text)
 	fputc('"', out);
 }
 
-/* Not known is an empty field. */
-static void value_write(FILE *out, double value, int digits)
+void csv_write_value(FILE *out, double value, int digits)
 {
 	fputc(',', out);
 	if (isfinite(value))
@@ -32,9 +30,9 @@ static void spread_write(FILE *out, const struct point *p, enum metric metric, i
 {
 	struct spread s = point_spread(p, metric);
 
-	value_write(out, s.median, digits);
-	value_write(out, s.min, digits);
-	value_write(out, s.max, digits);
+	csv_write_value(out, s.median, digits);
+	csv_write_value(out, s.min, digits);
+	csv_write_value(out, s.max, digits);
 }
 
 static void point_write(FILE *out, const struct point *p)
@@ -43,7 +41,7 @@ static void point_write(FILE *out, const struct point *p)
 
 	fprintf(out, "%s,%s,%s,", figures_name[p->figure], figures_backend_name[p->backend],
 		figures_server_name[p->server]);
-	text_write(out, p->figure == FIGURE_LADDER ? ladder_step_name[p->step] : "");
+	csv_write_text(out, p->figure == FIGURE_LADDER ? ladder_step_name[p->step] : "");
 	fprintf(out, ",%u,%u,%u,%s,%s,%u", p->queues, p->workers, p->depth,
 		pariod ? figures_poll_name[p->poll] : "",
 		p->server == SERVER_FIO ? ""
@@ -54,10 +52,10 @@ static void point_write(FILE *out, const struct point *p)
 	spread_write(out, p, METRIC_P50_US, 3);
 	spread_write(out, p, METRIC_P99_US, 3);
 	spread_write(out, p, METRIC_CPU_US, 4);
-	value_write(out, point_spread(p, METRIC_CALLS).median, 5);
-	value_write(out, point_spread(p, METRIC_KICKS).median, 5);
+	csv_write_value(out, point_spread(p, METRIC_CALLS).median, 5);
+	csv_write_value(out, point_spread(p, METRIC_KICKS).median, 5);
 	fputc(',', out);
-	text_write(out, p->note);
+	csv_write_text(out, p->note);
 	fputc('\n', out);
 }
 

@@ -4,33 +4,13 @@
  */
 #include "figures_net.h"
 
-#include <math.h>
 #include <string.h>
 
+#include "figures_csv.h"
 #include "figures_page.h"
 #include "svg.h"
 
 /* ---- CSV ---- */
-
-/* Quoted as RFC 4180 says; the texts are one line each. */
-static void text_write(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text; text++) {
-		if (*text == '"')
-			fputc('"', out);
-		fputc(*text, out);
-	}
-	fputc('"', out);
-}
-
-/* Not known is an empty field. */
-static void value_write(FILE *out, double value, int digits)
-{
-	fputc(',', out);
-	if (isfinite(value))
-		fprintf(out, "%.*f", digits, value);
-}
 
 static const struct column {
 	const char *name;
@@ -52,22 +32,22 @@ static void point_write(FILE *out, const struct netfig *f, const struct netfig_p
 	double rate = netfig_rate(f, p);
 
 	fprintf(out, "%s,%u,", netfig_figure_name[p->figure], p->size_bytes);
-	text_write(out, p->figure == NETFIG_LADDER ? netfig_step_name[p->step] : "");
+	csv_write_text(out, p->figure == NETFIG_LADDER ? netfig_step_name[p->step] : "");
 	fprintf(out, ",%s,%u,%u,%s,", netfig_mode_name[p->mode], p->queues, p->workers,
 		p->rss ? "rss" : "");
 	if (p->share)
 		fprintf(out, "%u", p->share);
-	value_write(out, rate, 0);
+	csv_write_value(out, rate, 0);
 	fprintf(out, ",%s,%u", p->irq ? "irq" : "poll", p->run_cnt);
 	for (unsigned int i = 0; i < COLUMN_CNT; i++) {
 		struct spread s = netfig_spread(p, column[i].metric);
 
-		value_write(out, s.median, column[i].digits);
-		value_write(out, s.min, column[i].digits);
-		value_write(out, s.max, column[i].digits);
+		csv_write_value(out, s.median, column[i].digits);
+		csv_write_value(out, s.min, column[i].digits);
+		csv_write_value(out, s.max, column[i].digits);
 	}
 	fputc(',', out);
-	text_write(out, p->note);
+	csv_write_text(out, p->note);
 	fputc('\n', out);
 }
 

@@ -23,18 +23,26 @@ int figures_fail(const char *what, const char *why)
 	return BENCH_FAILED;
 }
 
-bool figures_version_read(const char *tmp, const char *program, char *version)
+/* What the program says to one option, named without its dashes; *out is the caller's to free. */
+static int program_ask(const char *tmp, const char *program, const char *option, char **out)
 {
 	struct args args = {0};
 	char err_path[128];
-	char *out = NULL;
 	int rc;
 
-	snprintf(err_path, sizeof(err_path), "%s/version.err", tmp);
+	snprintf(err_path, sizeof(err_path), "%s/%s.err", tmp, option);
 	args_add(&args, "%s", program);
-	args_add(&args, "--version");
-	rc = child_capture(&args, NULL, 0, 30, err_path, &out);
+	args_add(&args, "--%s", option);
+	rc = child_capture(&args, NULL, 0, 30, err_path, out);
 	args_free(&args);
+	return rc;
+}
+
+bool figures_version_read(const char *tmp, const char *program, char *version)
+{
+	char *out = NULL;
+	int rc = program_ask(tmp, program, "version", &out);
+
 	snprintf(version, MACHINE_TEXT, "%.*s", out ? (int)strcspn(out, "\n") : 0, out ? out : "");
 	free(out);
 	return rc == 0;
@@ -71,16 +79,10 @@ int figures_daemon_find(const char *given, const char *argv0, const char *self, 
 
 bool figures_daemon_has(const char *tmp, const char *daemon, const char *key)
 {
-	struct args args = {0};
-	char err_path[128];
 	char *help = NULL;
 	bool has;
 
-	snprintf(err_path, sizeof(err_path), "%s/help.err", tmp);
-	args_add(&args, "%s", daemon);
-	args_add(&args, "--help");
-	(void)child_capture(&args, NULL, 0, 30, err_path, &help);
-	args_free(&args);
+	(void)program_ask(tmp, daemon, "help", &help);
 	has = help && strstr(help, key);
 	free(help);
 	return has;
