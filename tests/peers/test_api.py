@@ -601,7 +601,7 @@ class Ports(Case):
         self.assertAlmostEqual(interrupts["per_interrupt"],
                                interrupts["carried"] / interrupts["sent"])
         self.assertEqual([queue["coalesce"][key] for key in ("mode", "packets", "usecs", "by")],
-                         ["adaptive", 256, 500, "host"])
+                         ["adaptive", 256, 1500, "host"])
         self.assertEqual(set(queue["coalesce"]["now"]), {"packets", "usecs", "why"})
         self.assertGreater(queue["coalesce"]["held"]["count"], 0)
         steering = self.port("vm2")["steering"]

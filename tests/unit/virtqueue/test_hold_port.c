@@ -254,7 +254,7 @@ static void test_adaptive(void **state)
 	assert_int_equal(calls, 4000);
 	virtqueue_coalesce_view(p.rig.f.vq, &view);
 	assert_int_equal(view.why, COALESCE_DUE_BUFFERS);
-	assert_in_range(view.usecs, 180, 200);
+	assert_in_range(view.usecs, 260, 276);
 	rig_fini(&p.rig);
 }
 
