@@ -35,7 +35,7 @@ FULL_BYTES = 1472                   # of UDP, in a frame of 1514
 START_RATE = 2000
 STEP = 1.5
 STEP_SECONDS = 1.5
-GROWTH = 1.1                        # or it has come to an end
+LOST_SHARE = 0.01                   # of what is sent, still taken
 MOST_RATE = 2e6
 CONNECTIONS = 16
 IPERF_TRIES = 50
@@ -150,14 +150,17 @@ class Guest:
         }
 
     def find_most(self):
-        """Frames a second that it takes when more come than that, without coalescing."""
+        """Frames a second that it takes without coalescing, with next to none lost."""
         self.set_mode("off")
-        rate, most, stale = START_RATE, 0, 0
-        while stale < 2 and rate < MOST_RATE:
-            got = self.udp(rate, STEP_SECONDS)["received_pps"]
-            stale = 0 if got > GROWTH * most else stale + 1
-            most = max(most, got)
+        rate, most, refused = START_RATE, 0, 0
+        while refused < 2 and rate < MOST_RATE:
+            if self.udp(rate, STEP_SECONDS)["lost_share"] <= LOST_SHARE:
+                most, refused = rate, 0
+            else:
+                refused += 1
             rate *= STEP
+        if not most:
+            raise RigError(f"{self.kind}: loses frames at {START_RATE} a second already")
         return most
 
     def tcp(self, seconds, reverse):
@@ -199,10 +202,12 @@ class Bench:
         return results
 
     def udp(self):
-        most = self.guest.find_most()
-        rate = SHARE * most
-        print(f"  at most {most:,.0f} full frames a second without coalescing; "
-              f"{rate:,.0f} a second from here on")
+        rate = self.options.rate
+        if not rate:
+            most = self.guest.find_most()
+            rate = SHARE * most
+            print(f"  at most {most:,.0f} full frames a second without coalescing; "
+                  f"{rate:,.0f} a second from here on")
         runs = self.turns(self.options.pairs, lambda: self.guest.udp(rate, self.options.seconds))
         by = {key: {mode: [run[key] for run in runs[mode]] for mode in MODES}
               for key in runs["off"][0] if key != "why"}
@@ -313,6 +318,8 @@ def main():
     parser.add_argument("--parts", type=words(["udp", "tcp", "times"]),
                         default=["udp", "tcp", "times"])
     parser.add_argument("--pairs", type=int, default=7, help="of throughput and interrupts")
+    parser.add_argument("--rate", type=float, help="frames a second of UDP, in place of "
+                        f"{SHARE:.0%} of what the guest takes")
     parser.add_argument("--time-pairs", type=int, default=15, help="of times")
     parser.add_argument("--keys", default="", metavar="KEY=VALUE,...",
                         help="of the port, beside coalesce.mode, for example coalesce.usecs=2000")
