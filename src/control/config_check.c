@@ -179,30 +179,27 @@ static void check_workers(const struct config *config, struct config_object *obj
 	config_complain_of(config, object, "workers", what, errors);
 }
 
-/* "file, ram": the back ends that a key belongs to. */
-static void backends_text(uint32_t backends, char *buf, size_t size)
+/* "file, ram": what the bits stand for that a key belongs to. */
+static void words_text(uint32_t bits, const char *(*word)(unsigned idx), char *buf, size_t size)
 {
 	size_t len = 0;
 
 	buf[0] = '\0';
-	for (unsigned i = 0; i < STORAGE_BACKEND_MAX_; i++) {
-		if (backends & 1u << i)
+	for (unsigned i = 0; i < 32 && word(i); i++) {
+		if (bits & 1u << i)
 			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
-						storage_backend_name((enum storage_backend)i));
+						word(i));
 	}
 }
 
-/* "rss, rebalance": the modes of steering that a key belongs to. */
-static void modes_text(uint32_t modes, char *buf, size_t size)
+static const char *backend_word(unsigned idx)
 {
-	size_t len = 0;
+	return idx < STORAGE_BACKEND_MAX_ ? storage_backend_name((enum storage_backend)idx) : NULL;
+}
 
-	buf[0] = '\0';
-	for (unsigned i = 0; i < NET_STEERING_MODE_MAX_; i++) {
-		if (modes & 1u << i)
-			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
-						net_steering_mode_name((enum net_steering_mode)i));
-	}
+static const char *mode_word(unsigned idx)
+{
+	return net_steering_mode_name((enum net_steering_mode)idx);
 }
 
 /* Keys that mean nothing beside the others. */
@@ -222,14 +219,14 @@ static void check_belonging(const struct config *config, const struct config_obj
 			continue;
 		/* Only a disk's rows have these, and only a port's the next. */
 		if (row->backends && !(row->backends & 1u << disk->backend)) {
-			backends_text(row->backends, names, sizeof(names));
+			words_text(row->backends, backend_word, names, sizeof(names));
 			snprintf(what, sizeof(what),
 				 "does not belong to backend %s (allowed with: %s)",
 				 storage_backend_name(disk->backend), names);
 			config_complain_of(config, object, row->key, what, errors);
 		}
 		if (row->steering && !(row->steering & 1u << port->steering.mode)) {
-			modes_text(row->steering, names, sizeof(names));
+			words_text(row->steering, mode_word, names, sizeof(names));
 			snprintf(what, sizeof(what),
 				 "means nothing with steering.mode %s (allowed with: %s)",
 				 net_steering_mode_name(port->steering.mode), names);

@@ -149,7 +149,8 @@ static void set_timer(struct net_steer *steer)
 {
 	const struct net_device *net = steer->net;
 	const bool wanted = !steer->busy && steer->host.mode == NET_STEERING_REBALANCE &&
-			    steer->present.kind == STEERING_TABLE && !by_guest(net);
+			    steer->present.kind == STEERING_TABLE && steer->dealt_for &&
+			    !by_guest(net);
 
 	if (!wanted)
 		evloop_timer_cancel(net->loop, &steer->timer);
